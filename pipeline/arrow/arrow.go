@@ -134,6 +134,7 @@ var (
 	NewSlice               = array.NewSlice
 	NewRecord              = array.NewRecord
 	Concatenate            = array.Concatenate
+	NewDictionaryArray     = array.NewDictionaryArray
 	RecordEqual            = array.RecordEqual
 	ArrayEqual             = array.Equal
 	NewBufferBytes         = memory.NewBufferBytes

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sort"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/explore"
+	"github.com/drivemill/drivemill/stages/filter"
+)
+
+func catCommand() command {
+	return command{
+		name: "cat", args: "URI...", summary: "print decoded rows",
+		help: `Print the rows of recordings, or of files of a lake, in the order in which they
+were recorded. ndjson has one object a row: column paths as keys, integers exact,
+timestamps in RFC 3339 with nanoseconds, durations in nanoseconds, binary as base64,
+NaN and infinities as strings; with several tables each row carries "_table".`,
+		examples: `  drivemill cat drive.bag --table /gps/fix --limit 5
+  drivemill cat drive.mcap --table /odom --columns header.stamp,pose.pose.position --where "twist.twist.linear.x > 2"
+  drivemill cat drive.mcap --table /odom --from 2026-03-02T08:15:10Z --to 2026-03-02T08:15:11Z --output csv
+`,
+		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
+			tables := fs.StringArray("table", nil, "tables to print, names or globs; may be repeated")
+			columns := fs.StringArray("columns", nil, "columns to print: names, groups of dotted names, or globs, comma separated")
+			from := fs.String("from", "", "earliest log time, RFC 3339, inclusive")
+			to := fs.String("to", "", "latest log time, RFC 3339, exclusive")
+			where := fs.String("where", "", "expression that rows must fulfil")
+			limit := fs.Int64("limit", 0, "stop after this many rows")
+			output := fs.String("output", "ndjson", "ndjson, csv or parquet")
+			format := fs.String("format", "", "format of the recordings (default: found by looking at them)")
+			return func(ctx context.Context, env *environment, args []string) error {
+				if len(args) == 0 {
+					return usagef("cat: want at least one recording")
+				}
+				opt := explore.CatOptions{Registry: builtin(), Tables: splitList(*tables), Columns: splitList(*columns),
+					Limit: *limit, Output: *output, Format: *format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
+				var err error
+				if opt.From, err = parseTime("--from", *from); err != nil {
+					return err
+				}
+				if opt.To, err = parseTime("--to", *to); err != nil {
+					return err
+				}
+				if *where != "" {
+					if opt.Filter, err = filter.New(pipeline.Text{Value: *where, Pos: pipeline.Pos{File: "--where", Line: 1, Col: 1}}); err != nil {
+						return err
+					}
+				}
+				out := bufio.NewWriterSize(env.stdout, 64<<10)
+				lossy := false
+				err = eachRecording(ctx, args, func(src pipeline.Source) error {
+					if *limit > 0 && opt.Limit == 0 {
+						return nil
+					}
+					res, err := explore.Cat(ctx, src, out, opt)
+					if err != nil {
+						return err
+					}
+					if *limit > 0 {
+						opt.Limit -= res.Rows
+					}
+					lossy = reportLoss(env, src.Object().URI, res) || lossy
+					return nil
+				})
+				if ferr := out.Flush(); err == nil {
+					err = ferr
+				}
+				if errors.Is(err, syscall.EPIPE) {
+					return nil // the reader has seen enough
+				}
+				if err == nil && lossy {
+					err = errLoss
+				}
+				return err
+			}
+		},
+	}
+}
+
+// reportLoss says on standard error which rows are missing from the output.
+func reportLoss(env *environment, uri string, res *explore.CatResult) bool {
+	lossy := false
+	var reasons []string
+	for reason := range res.Refused {
+		reasons = append(reasons, reason)
+	}
+	sort.Strings(reasons)
+	for _, reason := range reasons {
+		var n int64
+		for _, c := range res.Counts {
+			n += c.Rejected[reason]
+		}
+		lossy = true
+		fmt.Fprintf(env.stderr, "drivemill: %d rows refused as %s, the first: %v\n", n, reason, res.Refused[reason])
+	}
+	for _, p := range res.Problems {
+		if p.Loses {
+			lossy = true
+			fmt.Fprintf(env.stderr, "drivemill: %s: %s: %s\n", uri, p.Kind, p.Detail)
+		}
+	}
+	return lossy
+}
+
+func parseTime(flag, s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, usagef("%s %q: want a time like 2026-03-02T08:15:00.5Z", flag, s)
+	}
+	return t.UnixNano(), nil
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/drivemill/drivemill/pipeline/explore"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/runner"
+	"github.com/drivemill/drivemill/pipeline/store"
+)
+
+func runCommand() command {
+	return command{
+		name: "run", args: "PIPELINE", summary: "run a pipeline",
+		help: `Run a pipeline over all its recordings. Recordings whose result is in the lake
+already are skipped; a run that was stopped goes on where it was. What a changed
+pipeline or a changed recording replaces is removed at the end.`,
+		examples: `  drivemill run examples/urban.yaml
+  drivemill run urban.yaml --set inputs.drives.uri=/data/drives --jobs 4
+  drivemill run urban.yaml --dry-run
+  drivemill run urban.yaml --limit-units 1 --summary json
+`,
+		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
+			var f runFlags
+			f.load.add(fs)
+			fs.IntVar(&f.jobs, "jobs", 1, "units that run at once")
+			fs.IntVar(&f.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that each decoder, stage and encoder of a unit may use")
+			fs.IntVar(&f.batchRows, "batch-rows", 0, "end batches at this many rows; changes no output (default 65536)")
+			fs.BoolVar(&f.dryRun, "dry-run", false, "list the units and whether they would run, and stop")
+			fs.IntVar(&f.limit, "limit-units", 0, "run at most this many units")
+			fs.BoolVar(&f.allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
+			fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
+			fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: json without a terminal in a container, otherwise text)")
+			fs.StringVar(&f.summary, "summary", "text", "how to print the result: text or json")
+			fs.StringVar(&f.namespace, "job-namespace", "drivemill", "namespace of the job in lineage events")
+			return func(ctx context.Context, env *environment, args []string) error {
+				if len(args) != 1 {
+					return usagef("run: want one pipeline file, have %d", len(args))
+				}
+				return f.run(ctx, env, args[0])
+			}
+		},
+	}
+}
+
+type runFlags struct {
+	load                                    loadFlags
+	jobs, workers, batchRows, limit         int
+	dryRun, allowLoss                       bool
+	progress, logFormat, summary, namespace string
+}
+
+func (f *runFlags) run(ctx context.Context, env *environment, file string) error {
+	if f.jobs < 1 || f.workers < 1 || f.batchRows < 0 || f.limit < 0 {
+		return usagef("run: --jobs and --workers must be 1 or more, --batch-rows and --limit-units not negative")
+	}
+	if f.summary != "text" && f.summary != "json" {
+		return usagef("run: --summary %q: want text or json", f.summary)
+	}
+	log, err := newLogger(env, f.logFormat)
+	if err != nil {
+		return err
+	}
+	progress, err := newProgress(env, f.progress)
+	if err != nil {
+		return err
+	}
+	reg := builtin()
+	g, err := f.load.graph(ctx, env, reg, file, true)
+	if err != nil {
+		return err
+	}
+	info, err := runInfo(env, f.namespace, g.Pipeline.Name, g.Pipeline.Description)
+	if err != nil {
+		return err
+	}
+	r := &runner.Runner{
+		Registry: reg, Graph: g, OpenStore: store.Open, Log: log.With("run", info.RunID), Progress: progress, Binary: binaryInfo(),
+		Jobs: f.jobs, Workers: f.workers, BatchRows: f.batchRows, LimitUnits: f.limit, DryRun: f.dryRun,
+		RunInfo: info, Now: time.Now, Failpoint: failpoint,
+	}
+	sum, err := r.Run(ctx)
+	progress.stop()
+	if err != nil && len(sum.Units) == 0 {
+		return err
+	}
+	if f.summary == "json" {
+		if perr := printSummaryJSON(env.stdout, sum); perr != nil {
+			return perr
+		}
+	} else if perr := printSummary(env.stdout, sum, f.dryRun); perr != nil {
+		return perr
+	}
+	switch {
+	case err != nil:
+		return err
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	}
+	if err := sum.Failure(); err != nil {
+		return err
+	}
+	if sum.Totals.Loss() && !f.allowLoss {
+		t := sum.Totals
+		return fmt.Errorf("%w: %d rejected, %d lost, %d bytes unreadable, %d cells made null (--allow-loss accepts this)", errLoss, t.Rejected, t.Lost, t.LostBytes, t.NullCells)
+	}
+	return nil
+}
+
+// runInfo describes the run for lineage events; a scheduler hands its own run
+// over in OPENLINEAGE_PARENT_ID.
+func runInfo(env *environment, namespace, job, description string) (lineage.RunInfo, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return lineage.RunInfo{}, fmt.Errorf("making a run id: %w", err)
+	}
+	b := binaryInfo()
+	info := lineage.RunInfo{RunID: id.String(), Namespace: namespace, Job: job, Description: description, Version: b.Version, VCS: b.VCS}
+	if s, ok := env.getenv("OPENLINEAGE_PARENT_ID"); ok && s != "" {
+		if info.Parent, err = lineage.ParseParent(s); err != nil {
+			return info, usagef("OPENLINEAGE_PARENT_ID: %v", err)
+		}
+	}
+	return info, nil
+}
+
+// newLogger logs to standard error: text for people, JSON in a container.
+func newLogger(env *environment, format string) (*slog.Logger, error) {
+	if format == "" {
+		format = "text"
+		if _, container := env.getenv("ECS_CONTAINER_METADATA_URI_V4"); container && !isTerminal(env.stderr) {
+			format = "json"
+		}
+	}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(env.stderr, nil)), nil
+	case "text":
+		// A person reads the progress lines; the log adds what went wrong.
+		return slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), nil
+	}
+	return nil, usagef("--log-format %q: want text or json", format)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
+	if dry {
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(tw, "UNIT\tRECORDINGS\tBYTES\tSLOT\tREVISION\tSTATE")
+		for _, u := range s.Units {
+			state := "to run"
+			if u.Outcome == runner.Skipped {
+				state = "done"
+			}
+			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t%s\t%s\n", u.Unit.Name, len(u.Unit.Recordings), u.Unit.Bytes(), u.Unit.Slot, u.Unit.Revision, state)
+		}
+		return tw.Flush()
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	type row struct {
+		received, written, rejected, bytes int64
+		files                              int
+	}
+	tables := make(map[string]*row)
+	var names []string
+	for _, u := range s.Units {
+		if u.Outcome != runner.Done {
+			continue
+		}
+		for _, c := range u.Commits {
+			for _, e := range c.Ledger.Sinks {
+				t := tables[e.Table]
+				if t == nil {
+					t = &row{}
+					tables[e.Table] = t
+					names = append(names, e.Table)
+				}
+				t.received += e.Received
+				t.written += e.Written
+				t.bytes += e.Bytes
+				t.files += e.Files
+			}
+			break
+		}
+	}
+	if len(names) > 0 {
+		sortStrings(names)
+		fmt.Fprintln(tw, "table\trows\tfiles\tsize\t")
+		for _, n := range names {
+			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t\n", n, tables[n].written, tables[n].files, explore.Bytes(tables[n].bytes))
+		}
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "units: %d done, %d skipped, %d failed, %d interrupted\n", s.Count(runner.Done), s.Count(runner.Skipped), s.Count(runner.Failed), s.Count(runner.Interrupted))
+	if n := s.Count(runner.Done); n > 0 {
+		t := s.Totals
+		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
+		sec := s.Elapsed.Seconds()
+		fmt.Fprintf(w, "read %s, wrote %s in %d files, %.1f s, %.1f MB/s\n", explore.Bytes(s.Bytes), explore.Bytes(s.Written), s.Files, sec, float64(s.Bytes)/1e6/max(sec, 1e-3))
+	}
+	for root, sw := range s.Sweeps {
+		if len(sw.Files) > 0 {
+			fmt.Fprintf(w, "%d superseded files removed from %s\n", len(sw.Files), root)
+		}
+	}
+	return nil
+}
+
+// printSummaryJSON prints one JSON object that scripts can rely on.
+func printSummaryJSON(w io.Writer, s *runner.Summary) error {
+	type unit struct {
+		Unit     string   `json:"unit"`
+		Slot     string   `json:"slot"`
+		Revision string   `json:"revision"`
+		Outcome  string   `json:"outcome"`
+		Error    string   `json:"error,omitempty"`
+		Attempts int      `json:"attempts"`
+		Seconds  float64  `json:"seconds"`
+		Files    []string `json:"files,omitempty"`
+	}
+	out := struct {
+		Run     string         `json:"run"`
+		Units   []unit         `json:"units"`
+		Totals  lineage.Totals `json:"totals"`
+		Bytes   int64          `json:"bytes_read"`
+		Written int64          `json:"bytes_written"`
+		Seconds float64        `json:"seconds"`
+	}{Run: s.RunID, Units: []unit{}, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
+	for _, u := range s.Units {
+		x := unit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
+		if u.Err != nil {
+			x.Error = u.Err.Error()
+		}
+		for _, c := range u.Commits {
+			x.Files = append(x.Files, c.Keys()...)
+		}
+		out.Units = append(out.Units, x)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(out)
+}

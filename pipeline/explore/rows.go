@@ -1,0 +1,109 @@
+package explore
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+)
+
+// rowWriter prints rows of batches, one at a time, in the order asked for.
+type rowWriter interface {
+	// Bind prepares for a batch; the returned function prints its row i.
+	Bind(b *pipeline.Batch) (func(i int) error, error)
+	Flush() error
+}
+
+// ndjsonWriter prints each row as one JSON object, with column names as keys.
+// With several tables each object begins with "_table".
+type ndjsonWriter struct {
+	w      io.Writer
+	tables bool
+	buf    []byte
+}
+
+func (n *ndjsonWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
+	var head []byte
+	if n.tables {
+		head = appendString(append(head, `"_table":`...), b.Table.Name)
+	}
+	cells := make([]cellWriter, b.Record.NumCols())
+	keys := make([][]byte, len(cells))
+	for i := range cells {
+		w, err := newCellWriter(b.Record.Column(i))
+		if err != nil {
+			return nil, fmt.Errorf("table %s: column %s: %w", b.Table.Name, b.Record.ColumnName(i), err)
+		}
+		cells[i] = w
+		keys[i] = append(appendString(nil, b.Record.ColumnName(i)), ':')
+	}
+	return func(row int) error {
+		buf := append(append(n.buf[:0], '{'), head...)
+		for i, w := range cells {
+			if i > 0 || len(head) > 0 {
+				buf = append(buf, ',')
+			}
+			buf = w(append(buf, keys[i]...), row)
+		}
+		n.buf = append(buf, '}', '\n')
+		_, err := n.w.Write(n.buf)
+		return err
+	}, nil
+}
+
+func (n *ndjsonWriter) Flush() error { return nil }
+
+// csvWriter prints the rows of one table under a header. Nulls are empty,
+// strings are as they are, lists and structs are JSON.
+type csvWriter struct {
+	w     *csv.Writer
+	table string
+}
+
+func (c *csvWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
+	if c.table == "" {
+		c.table = b.Table.Name
+		if err := c.w.Write(b.Table.ColumnNames()); err != nil {
+			return nil, err
+		}
+	}
+	cells := make([]cellWriter, b.Record.NumCols())
+	for i := range cells {
+		w, err := newCellWriter(b.Record.Column(i))
+		if err != nil {
+			return nil, fmt.Errorf("table %s: column %s: %w", b.Table.Name, b.Record.ColumnName(i), err)
+		}
+		cells[i] = w
+	}
+	row := make([]string, len(cells))
+	return func(i int) error {
+		for j, w := range cells {
+			row[j] = csvCell(b.Record.Column(j), i, w)
+		}
+		return c.w.Write(row)
+	}, nil
+}
+
+func (c *csvWriter) Flush() error {
+	c.w.Flush()
+	return c.w.Error()
+}
+
+// csvCell returns cell i as the text of a CSV field.
+func csvCell(a arrow.Array, i int, json cellWriter) string {
+	if a.IsNull(i) {
+		return ""
+	}
+	switch a := a.(type) {
+	case *arrow.String:
+		return a.Value(i)
+	case *arrow.Dictionary:
+		return csvCell(a.Dictionary(), a.GetValueIndex(i), json)
+	case *arrow.List, *arrow.FixedSizeList, *arrow.Struct:
+		return string(json(nil, i))
+	}
+	return strings.Trim(string(json(nil, i)), `"`)
+}

@@ -1,0 +1,92 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/graph"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/store"
+)
+
+// sendEvent writes an OpenLineage event of the run beside the commits.
+func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
+	data, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	for _, l := range r.lakes {
+		key := fmt.Sprintf("%s/%s/%s.openlineage.json", lineage.RunsDir, r.RunInfo.RunID, e.EventType)
+		if err := l.store.Put(ctx, key, data); err != nil {
+			return fmt.Errorf("writing lineage event: %w", err)
+		}
+	}
+	return nil
+}
+
+// sendEnd writes the event that ends the run, with all datasets of the units
+// in it, also of those that were skipped because they were done before.
+func (r *Runner) sendEnd(ctx context.Context, sum *Summary, runErr error) error {
+	kind := "COMPLETE"
+	err := runErr
+	if err == nil {
+		err = sum.Failure()
+	}
+	if err != nil {
+		kind = "FAIL"
+	}
+	if ctx.Err() != nil {
+		kind = "ABORT"
+		ctx = context.WithoutCancel(ctx)
+	}
+	e := lineage.NewEvent(kind, r.Now(), r.RunInfo)
+	if kind == "FAIL" {
+		e.Failed(err)
+	}
+	var commits []*lineage.Commit
+	for _, u := range sum.Units {
+		if u.Outcome == Skipped && u.Commits == nil {
+			for _, l := range r.lakes {
+				k, ok := l.newest(u.Unit.Slot)
+				if !ok {
+					continue
+				}
+				c, err := l.read(ctx, k)
+				if err != nil {
+					return err
+				}
+				u.Commits = append(u.Commits, c)
+			}
+		}
+		commits = append(commits, u.Commits...)
+	}
+	e.SumUp(r.inputRoot, r.sinkRoot, commits)
+	return r.sendEvent(ctx, e)
+}
+
+func (r *Runner) inputRoot(input string) string {
+	for _, in := range r.Graph.Pipeline.Inputs {
+		if in.Name == input {
+			if p, err := store.ParsePattern(in.URI.Value); err == nil {
+				return p.Root()
+			}
+			return in.URI.Value
+		}
+	}
+	return ""
+}
+
+func (r *Runner) sinkRoot(output string) string {
+	for _, s := range r.Graph.Sinks() {
+		if s.Name == output {
+			return s.Sink.Store().Root()
+		}
+	}
+	return ""
+}
+
+// columnLineage describes the columns of a lake table for its commit record.
+func columnLineage(t pipeline.SinkTable, all []graph.ColumnLineage) ([]lineage.Column, []lineage.Origin) {
+	return nil, nil
+}

@@ -1,0 +1,192 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/config"
+	"github.com/drivemill/drivemill/pipeline/store"
+)
+
+// Recording is one object that an input's pattern matched.
+type Recording struct {
+	Input      *config.Input
+	Object     pipeline.Object
+	Attributes map[string]string // captures and constants
+	store      pipeline.Store
+}
+
+// Unit is the atom of work, retry and commit: one recording, or all
+// recordings of a group.
+type Unit struct {
+	// Name is the logical input, as a person would name it.
+	Name string
+	// Slot is what the unit is about: a hash of pipeline and logical input,
+	// which does not change when the input's bytes or place do.
+	Slot string
+	// Revision is what result it should have: a hash of the identity of its
+	// inputs and of the pipeline.
+	Revision   string
+	Recordings []*Recording // in order of input, then key
+}
+
+// Bytes returns the size of all recordings.
+func (u *Unit) Bytes() int64 {
+	var n int64
+	for _, r := range u.Recordings {
+		n += r.Object.Size
+	}
+	return n
+}
+
+// hash returns the first n hex digits of the SHA-256 of the parts, each of
+// which is delimited.
+func hash(n int, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:n]
+}
+
+// Lengths of the hashes in file names: 64 bits tell slots apart, 48 bits the
+// revisions of one slot.
+const (
+	slotDigits     = 16
+	revisionDigits = 12
+)
+
+// RecordingIDColumn is the attribute every recording has: its key below the
+// literal part of the input's pattern.
+const RecordingIDColumn = "recording_id"
+
+// plan lists the inputs and makes units of what it finds.
+func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
+	p := r.Graph.Pipeline
+	joined := len(p.Inputs) > 1 && sameGroups(p.Inputs)
+	units := make(map[string]*Unit)
+	for _, in := range p.Inputs {
+		found, err := r.find(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("input %s: nothing matches %s: %w", in.Name, in.URI.Value, pipeline.ErrNotFound)
+		}
+		for _, rec := range found {
+			name, err := logicalName(in, rec, joined)
+			if err != nil {
+				return nil, err
+			}
+			u := units[name]
+			if u == nil {
+				u = &Unit{Name: name, Slot: hash(slotDigits, p.Name, name)}
+				units[name] = u
+			}
+			u.Recordings = append(u.Recordings, rec)
+		}
+	}
+	out := make([]*Unit, 0, len(units))
+	plan := r.Graph.PlanFingerprint()
+	for _, u := range units {
+		u.Revision = hash(revisionDigits, u.identity(), plan)
+		out = append(out, u)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out, nil
+}
+
+// identity says which bytes a unit is made of.
+func (u *Unit) identity() string {
+	var b strings.Builder
+	for _, r := range u.Recordings {
+		fmt.Fprintf(&b, "%s\x00%s\x00%s\x00%d\x00%s\x00", r.Input.Name, r.Attributes[RecordingIDColumn], r.Object.URI, r.Object.Size, r.Object.ETag)
+	}
+	return b.String()
+}
+
+// sameGroups reports whether all inputs are grouped by the same attributes, so
+// that their recordings of one group make one unit.
+func sameGroups(inputs []*config.Input) bool {
+	for _, in := range inputs {
+		if len(in.Group) == 0 || strings.Join(in.Group, ",") != strings.Join(inputs[0].Group, ",") {
+			return false
+		}
+	}
+	return true
+}
+
+// logicalName names the unit a recording belongs to.
+func logicalName(in *config.Input, rec *Recording, joined bool) (string, error) {
+	if len(in.Group) == 0 {
+		return in.Name + "/" + rec.Attributes[RecordingIDColumn], nil
+	}
+	var parts []string
+	for _, g := range in.Group {
+		v, ok := rec.Attributes[g]
+		if !ok {
+			return "", &pipeline.Issue{Pos: in.Pos, Path: "inputs." + in.Name + ".group.by",
+				Message: fmt.Sprintf("recordings have no attribute %q: capture it in the uri as {%s}", g, g)}
+		}
+		parts = append(parts, g+"="+v)
+	}
+	name := strings.Join(parts, "/")
+	if !joined {
+		name = in.Name + "/" + name
+	}
+	return name, nil
+}
+
+// find lists the recordings of an input in order of their keys.
+func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, error) {
+	pat, err := store.ParsePattern(in.URI.Value)
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", in.Name, err)
+	}
+	var skip []*store.Pattern
+	for _, x := range in.Exclude {
+		p, err := store.ParsePattern(x.Value)
+		if err != nil {
+			return nil, fmt.Errorf("input %s: exclude: %w", in.Name, err)
+		}
+		skip = append(skip, p)
+	}
+	st, err := r.OpenStore(ctx, pat.Root())
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", in.Name, err)
+	}
+	var out []*Recording
+	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
+	err = store.Find(ctx, open, pat, func(obj pipeline.Object, captures map[string]string) error {
+		for _, p := range skip {
+			if _, ok := p.Match(obj.Key); ok {
+				return nil
+			}
+		}
+		attrs := map[string]string{RecordingIDColumn: obj.Key}
+		if obj.Key == "" {
+			attrs[RecordingIDColumn] = path.Base(obj.URI)
+		}
+		for k, v := range in.Attributes {
+			attrs[k] = v
+		}
+		for k, v := range captures {
+			if old, ok := in.Attributes[k]; ok && old != v {
+				return fmt.Errorf("input %s: %s: attribute %s is %q in the path but declared as %q: %w", in.Name, obj.URI, k, v, old, pipeline.ErrSchema)
+			}
+			attrs[k] = v
+		}
+		out = append(out, &Recording{Input: in, Object: obj, Attributes: attrs, store: st})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,336 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/graph"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+)
+
+// Runner runs one pipeline. Its exported fields are set before Run and not
+// changed afterwards.
+type Runner struct {
+	Registry  *pipeline.Registry
+	Graph     *graph.Graph
+	OpenStore func(ctx context.Context, uri string) (pipeline.Store, error)
+	Log       *slog.Logger
+	Progress  Progress
+	Allocator arrow.Allocator // nil: Go's
+	Binary    lineage.Binary
+
+	// Jobs is how many units run at once, Workers how many goroutines each
+	// decoder, stage and encoder of a unit may use.
+	Jobs, Workers int
+	// BatchRows ends a batch; 0 means the default. It changes no output.
+	BatchRows  int
+	LimitUnits int // 0: no limit
+	DryRun     bool
+	Retry      Retry
+	// RunInfo goes into the lineage events; RunID must be a UUID.
+	RunInfo lineage.RunInfo
+	// Now tells the time for events; no output of a unit depends on it.
+	Now func() time.Time
+	// Failpoint, in tests, is called at named moments of a commit.
+	Failpoint func(name string) error
+
+	lakes  []*lake
+	quarMu sync.Mutex
+}
+
+// Progress is told how a run gets on. It is safe for concurrent use and does
+// not block.
+type Progress interface {
+	// Start announces the units to run and their bytes.
+	Start(units int, bytes int64)
+	Read(bytes int64)
+	Rows(rows int64)
+	Unit(r *UnitResult)
+}
+
+// Outcome is how a unit ended.
+type Outcome string
+
+// Outcomes of a unit.
+const (
+	Done        Outcome = "done"
+	Skipped     Outcome = "skipped"
+	Failed      Outcome = "failed"
+	Interrupted Outcome = "interrupted"
+	Planned     Outcome = "planned" // dry run
+)
+
+// UnitResult is how one unit ended.
+type UnitResult struct {
+	Unit     *Unit
+	Outcome  Outcome
+	Err      error
+	Attempts int
+	Elapsed  time.Duration
+	Commits  []*lineage.Commit // of the revision in force, one for each lake
+}
+
+// Summary is how a run ended.
+type Summary struct {
+	RunID   string
+	Units   []*UnitResult
+	Totals  lineage.Totals // of the units done in this run
+	Bytes   int64          // of the inputs of the units done
+	Written int64          // bytes of the files written
+	Files   int
+	Sweeps  map[string]*Sweep // by lake
+	Elapsed time.Duration
+}
+
+// Count returns the number of units with an outcome.
+func (s *Summary) Count(o Outcome) int {
+	n := 0
+	for _, u := range s.Units {
+		if u.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Failure sums up the failed units as one error: transient when all of their
+// errors are.
+func (s *Summary) Failure() error {
+	var errs []error
+	transient := true
+	for _, u := range s.Units {
+		if u.Outcome == Failed {
+			errs = append(errs, fmt.Errorf("unit %s: %w", u.Unit.Name, u.Err))
+			transient = transient && pipeline.IsTransient(u.Err)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	err := errors.Join(errs...)
+	if transient {
+		return pipeline.Transient(err)
+	}
+	return err
+}
+
+func (r *Runner) failpoint(name string) error {
+	if r.Failpoint == nil {
+		return nil
+	}
+	return r.Failpoint(name)
+}
+
+// Run plans, runs and settles. The error is of the run as a whole; failures
+// of single units are in the summary, and the other units are done.
+func (r *Runner) Run(ctx context.Context) (*Summary, error) {
+	begin := r.Now()
+	sum := &Summary{RunID: r.RunInfo.RunID, Sweeps: make(map[string]*Sweep)}
+	if err := r.openLakes(ctx); err != nil {
+		return sum, err
+	}
+	units, err := r.plan(ctx)
+	if err != nil {
+		return sum, err
+	}
+	todo, err := r.split(ctx, units, sum)
+	if err != nil || r.DryRun {
+		return sum, err
+	}
+	if err := r.sendEvent(ctx, lineage.NewEvent("START", begin, r.RunInfo)); err != nil {
+		return sum, err
+	}
+	r.runUnits(ctx, todo, sum)
+	err = r.settle(ctx, sum)
+	sum.Elapsed = r.Now().Sub(begin)
+	if e := r.sendEnd(ctx, sum, err); err == nil {
+		err = e
+	}
+	return sum, err
+}
+
+// openLakes finds the places the outputs write to and what is done there.
+func (r *Runner) openLakes(ctx context.Context) error {
+	for _, s := range r.Graph.Sinks() {
+		st := s.Sink.Store()
+		var l *lake
+		for _, have := range r.lakes {
+			if have.root == st.Root() {
+				l = have
+			}
+		}
+		if l == nil {
+			l = &lake{root: st.Root(), store: st}
+			r.lakes = append(r.lakes, l)
+			if err := l.load(ctx); err != nil {
+				return err
+			}
+		}
+		l.sinks = append(l.sinks, s.Name)
+	}
+	if len(r.lakes) == 0 {
+		return fmt.Errorf("the pipeline has no output")
+	}
+	return nil
+}
+
+// split sorts out the units that are done already.
+func (r *Runner) split(ctx context.Context, units []*Unit, sum *Summary) ([]*UnitResult, error) {
+	var todo []*UnitResult
+	for _, u := range units {
+		res := &UnitResult{Unit: u, Outcome: Skipped}
+		for _, l := range r.lakes {
+			if k, ok := l.newest(u.Slot); !ok || k.Revision != u.Revision {
+				res.Outcome = Planned
+			}
+		}
+		if res.Outcome == Planned {
+			if r.LimitUnits > 0 && len(todo) >= r.LimitUnits {
+				continue
+			}
+			todo = append(todo, res)
+		}
+		sum.Units = append(sum.Units, res)
+	}
+	return todo, nil
+}
+
+// runUnits runs the units, Jobs at a time, in the order of their names.
+func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary) {
+	var bytes int64
+	for _, u := range todo {
+		bytes += u.Unit.Bytes()
+	}
+	r.Progress.Start(len(todo), bytes)
+	for _, u := range sum.Units {
+		if u.Outcome == Skipped {
+			r.Progress.Unit(u)
+		}
+	}
+	next := make(chan *UnitResult)
+	var wg sync.WaitGroup
+	for range max(1, min(r.Jobs, len(todo))) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for u := range next {
+				r.runUnit(ctx, u)
+				r.Progress.Unit(u)
+			}
+		}()
+	}
+	for _, u := range todo {
+		if ctx.Err() != nil {
+			u.Outcome, u.Err = Interrupted, context.Cause(ctx)
+			continue
+		}
+		next <- u
+	}
+	close(next)
+	wg.Wait()
+	for _, u := range todo {
+		if u.Outcome != Done {
+			continue
+		}
+		sum.Bytes += u.Unit.Bytes()
+		for i, c := range u.Commits {
+			if i == 0 {
+				addTotals(&sum.Totals, c.Ledger.Totals())
+			}
+			for _, t := range c.Tables {
+				for _, f := range t.Files {
+					sum.Files++
+					sum.Written += f.Bytes
+				}
+			}
+		}
+	}
+}
+
+func addTotals(a *lineage.Totals, b lineage.Totals) {
+	a.Found += b.Found
+	a.Decoded += b.Decoded
+	a.Unselected += b.Unselected
+	a.Filtered += b.Filtered
+	a.Rejected += b.Rejected
+	a.Written += b.Written
+	a.Lost += b.Lost
+	a.LostBytes += b.LostBytes
+	a.NullCells += b.NullCells
+}
+
+func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
+	begin := r.Now()
+	log := r.Log.With("unit", u.Unit.Name, "slot", u.Unit.Slot, "revision", u.Unit.Revision)
+	log.Info("unit started", "bytes", u.Unit.Bytes())
+	again := func(attempt int, pause time.Duration, err error) {
+		log.Warn("unit will be tried again", "attempt", attempt, "pause", pause.Round(time.Millisecond), "error", err)
+	}
+	err := r.Retry.do(ctx, again, func() error {
+		u.Attempts++
+		run := &unitRun{Runner: r, unit: u.Unit}
+		commits, err := run.run(ctx)
+		u.Commits = commits
+		return err
+	})
+	u.Elapsed = r.Now().Sub(begin)
+	switch {
+	case err == nil:
+		u.Outcome = Done
+		t := u.Commits[0].Ledger.Totals()
+		log.Info("unit done", "found", t.Found, "written", t.Written, "filtered", t.Filtered, "rejected", t.Rejected, "lost", t.Lost, "seconds", u.Elapsed.Seconds())
+	case ctx.Err() != nil:
+		u.Outcome, u.Err = Interrupted, context.Cause(ctx)
+		log.Warn("unit interrupted")
+	default:
+		u.Outcome, u.Err = Failed, err
+		log.Error("unit failed", "error", err, "attempts", u.Attempts)
+	}
+}
+
+// settle removes what the commits of this run replaced, and what earlier runs
+// that were interrupted left to be replaced.
+func (r *Runner) settle(ctx context.Context, sum *Summary) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	slots := make(map[string]bool)
+	for _, u := range sum.Units {
+		slots[u.Unit.Slot] = true
+	}
+	for _, l := range r.lakes {
+		s, err := l.sweep(ctx, slots, r.failpoint)
+		if err != nil {
+			return fmt.Errorf("settling %s: %w", l.root, err)
+		}
+		sum.Sweeps[l.root] = s
+		if len(s.Files) > 0 {
+			r.Log.Info("superseded files removed", "lake", l.root, "files", len(s.Files))
+		}
+	}
+	return nil
+}
+
+// SniffObject finds the format of an object by a look at its name and its
+// first bytes.
+func SniffObject(ctx context.Context, reg *pipeline.Registry, src pipeline.Source) (pipeline.FormatSpec, error) {
+	head := make([]byte, min(4096, src.Object().Size))
+	if n, err := src.ReadAt(ctx, head, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(head)) {
+		return pipeline.FormatSpec{}, fmt.Errorf("reading the start of %s: %w", src.Object().URI, err)
+	}
+	f, ok := reg.Sniff(src.Object().URI, head)
+	if !ok {
+		if len(head) == 0 {
+			return f, fmt.Errorf("%s: the file is empty: %w", src.Object().URI, pipeline.ErrTruncated)
+		}
+		return f, fmt.Errorf("%s: offset 0: no known format begins with % x: %w", src.Object().URI, head[:min(len(head), 8)], pipeline.ErrUnsupported)
+	}
+	return f, nil
+}

@@ -1,0 +1,120 @@
+package runner
+
+import (
+	"fmt"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+)
+
+// sinkRun is an output at work: it merges streams that feed one lake table,
+// writes, and counts.
+type sinkRun struct {
+	node    *nodeRun
+	writer  pipeline.SinkWriter
+	mergers map[*pipeline.Table]*merger // streams that share a lake table
+	lake    map[*pipeline.Table]string  // lake table of each stream
+	entries map[string]*lineage.SinkEntry
+	files   []pipeline.File
+}
+
+func newSinkRun(n *nodeRun, w pipeline.SinkWriter) *sinkRun {
+	s := &sinkRun{node: n, writer: w, mergers: make(map[*pipeline.Table]*merger),
+		lake: make(map[*pipeline.Table]string), entries: make(map[string]*lineage.SinkEntry)}
+	for _, t := range n.Sink.Tables {
+		for _, in := range t.Inputs {
+			s.lake[in] = t.Name
+		}
+		s.entries[t.Name] = &lineage.SinkEntry{Sink: n.Name, Table: t.Name}
+		if len(t.Inputs) > 1 {
+			m := newMerger(t.Inputs)
+			for _, in := range t.Inputs {
+				s.mergers[in] = m
+			}
+		}
+	}
+	return s
+}
+
+// run receives until all producers have ended, then finishes the files.
+func (s *sinkRun) run() error {
+	defer func() {
+		for _, m := range s.mergers {
+			m.drop()
+		}
+	}()
+	for {
+		d, ok, err := s.node.receive()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		if err := s.take(d.el); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.node.Sink.Tables {
+		if m := s.mergers[t.Inputs[0]]; m != nil {
+			m.end()
+			if err := m.release(s.write); err != nil {
+				return err
+			}
+		}
+	}
+	var acct pipeline.Account
+	files, err := s.writer.Finish(s.node.exec.ctx, &acct)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", s.node.Name, err)
+	}
+	s.files = files
+	for _, f := range files {
+		e := s.entries[f.Table]
+		if e == nil {
+			return fmt.Errorf("output %s: file %s is of a table that was not bound: %w", s.node.Name, f.Key, pipeline.ErrSchema)
+		}
+		e.Written += f.Rows
+		e.Bytes += f.Bytes
+		e.Files++
+	}
+	return nil
+}
+
+func (s *sinkRun) take(el pipeline.Element) error {
+	if el.Batch == nil {
+		done := make(map[*merger]bool)
+		for t, m := range s.mergers {
+			if (el.Mark.Table == nil || el.Mark.Table == t) && !done[m] {
+				done[m] = true
+				m.mark(el.Mark)
+				if err := m.release(s.write); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	m := s.mergers[el.Batch.Table]
+	if m == nil {
+		return s.write(el.Batch)
+	}
+	m.add(el.Batch)
+	return m.release(s.write)
+}
+
+func (s *sinkRun) write(b *pipeline.Batch) error {
+	e := s.entries[s.lake[b.Table]]
+	e.Received += int64(b.Rows())
+	var acct pipeline.Account
+	if err := s.writer.Write(s.node.exec.ctx, b, &acct); err != nil {
+		return fmt.Errorf("output %s: table %s: %w", s.node.Name, e.Table, err)
+	}
+	for reason, n := range acct.Rejected {
+		if e.Rejected == nil {
+			e.Rejected = make(map[string]int64)
+		}
+		e.Rejected[reason] += n
+	}
+	return nil
+}

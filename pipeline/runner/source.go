@@ -1,0 +1,314 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
+	"github.com/drivemill/drivemill/pipeline/config"
+	"github.com/drivemill/drivemill/pipeline/graph"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+)
+
+// sourceRun decodes the recordings of one input of a unit, one after the
+// other, and gives every batch its leading columns.
+type sourceRun struct {
+	exec    *execution
+	id      int // producer number, as in graph.Port
+	input   *config.Input
+	bound   *graph.BoundSource
+	opened  []*openRecording
+	opt     pipeline.DecodeOptions
+	reject  func(pipeline.BadRow) error
+	advance func(rows, bytes int64)
+
+	mu       sync.Mutex
+	entries  map[string]*lineage.SourceEntry
+	order    []string
+	problems []lineage.Problem
+}
+
+// openRecording is a recording that was described.
+type openRecording struct {
+	*Recording
+	object int // index over the objects of the unit
+	source *rangeSource
+	format pipeline.FormatSpec
+	desc   *pipeline.Description
+	attrs  map[string]string
+}
+
+// run decodes everything and ends the streams.
+func (s *sourceRun) run() error {
+	for _, r := range s.opened {
+		if err := s.decode(s.exec.ctx, r); err != nil {
+			return err
+		}
+	}
+	s.exec.finish(s.id)
+	return nil
+}
+
+func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
+	sel, streams := s.selection(r)
+	opt := s.opt
+	opt.Allocator = s.exec.alloc
+	opt.Object = r.object
+	opt.Reject = s.reject
+	dec, err := r.format.Format.Open(ctx, r.source, r.desc, sel, opt)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", r.Object.URI, err)
+	}
+	defer func() {
+		if cerr := dec.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("closing %s: %w", r.Object.URI, cerr)
+		}
+	}()
+	byName := make(map[string][]*streamer)
+	for _, st := range streams {
+		byName[st.native] = append(byName[st.native], st)
+	}
+	for {
+		el, err := dec.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			if c := context.Cause(ctx); c != nil {
+				return c
+			}
+			return fmt.Errorf("reading %s: %w", r.Object.URI, err)
+		}
+		if el.Batch == nil {
+			if err := s.forwardMark(el.Mark, byName); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.deliver(el.Batch, byName[el.Batch.Table.Name]); err != nil {
+			return err
+		}
+	}
+	s.book(r, dec)
+	return nil
+}
+
+// forwardMark passes a decoder's watermark on to the streams of its table.
+func (s *sourceRun) forwardMark(m pipeline.Watermark, byName map[string][]*streamer) error {
+	if m.Table == nil {
+		return s.exec.emit(s.id, pipeline.Element{Mark: m})
+	}
+	for _, st := range byName[m.Table.Name] {
+		w := m
+		w.Table = st.table
+		if err := s.exec.emit(s.id, pipeline.Element{Mark: w}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver sends a decoded batch to every stream made of its table.
+func (s *sourceRun) deliver(b *pipeline.Batch, streams []*streamer) error {
+	defer b.Release()
+	s.advance(int64(b.Rows()), 0)
+	for _, st := range streams {
+		out, err := st.convert(b)
+		if err != nil {
+			return err
+		}
+		if err := s.exec.emit(s.id, pipeline.Element{Batch: out}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selection turns the bound streams into what the decoder is asked for.
+func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer) {
+	sel := pipeline.Selection{Tables: []pipeline.TableSelection{}, From: unixNano(s.input.From), To: unixNano(s.input.To)}
+	var streams []*streamer
+	for _, info := range r.desc.Tables {
+		need := make(map[string]bool)
+		found := false
+		for _, st := range s.bound.Tables {
+			if st.Native.Name != info.Table.Name {
+				continue
+			}
+			found = true
+			for _, c := range st.Columns {
+				need[c] = true
+			}
+			streams = append(streams, newStreamer(st, r.attrs, s.exec.alloc))
+		}
+		if !found {
+			continue
+		}
+		cols := []string{}
+		for _, c := range info.Table.ColumnNames() {
+			if need[c] {
+				cols = append(cols, c)
+			}
+		}
+		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols})
+	}
+	return sel, streams
+}
+
+// book adds what a decoder counted to the ledger.
+func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range dec.Counts() {
+		e := s.entries[c.Table]
+		if e == nil {
+			e = &lineage.SourceEntry{Input: s.input.Name, Table: c.Table}
+			s.entries[c.Table] = e
+			s.order = append(s.order, c.Table)
+		}
+		e.Found += c.Found
+		e.Decoded += c.Decoded
+		e.Unselected += c.Unselected
+		e.Lost += c.Lost
+		e.LostBytes += c.LostBytes
+		e.Bytes += c.Bytes
+		e.Rejected = addCounts(e.Rejected, c.Rejected)
+		e.NullCells = addCounts(e.NullCells, c.NullCells)
+		if c.Indexed >= 0 {
+			n := c.Indexed
+			if e.Indexed != nil {
+				n += *e.Indexed
+			}
+			e.Indexed = &n
+		}
+	}
+	for _, p := range append(append([]pipeline.Problem{}, r.desc.Problems...), dec.Problems()...) {
+		q := lineage.Problem{URI: r.Object.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
+		if p.Offset >= 0 {
+			off := p.Offset
+			q.Offset = &off
+		}
+		s.problems = append(s.problems, q)
+	}
+}
+
+func addCounts(dst, src map[string]int64) map[string]int64 {
+	for k, n := range src {
+		if n == 0 {
+			continue
+		}
+		if dst == nil {
+			dst = make(map[string]int64)
+		}
+		dst[k] += n
+	}
+	return dst
+}
+
+// streamer turns decoded batches of one native table of one recording into
+// batches of a stream: attribute columns in front, the declared clock as ts.
+// No values are copied.
+type streamer struct {
+	native  string
+	table   *pipeline.Table
+	columns []streamColumn
+	attrs   map[string]string
+	alloc   arrow.Allocator
+	zeros   []byte
+	schema  *arrow.Schema // of the decoded batches that index is for
+}
+
+type streamColumn struct {
+	name  string // native column, or attribute
+	attr  bool
+	index int
+}
+
+func newStreamer(st *graph.StreamTable, attrs map[string]string, alloc arrow.Allocator) *streamer {
+	s := &streamer{native: st.Native.Name, table: st.Stream, attrs: attrs, alloc: alloc}
+	for _, f := range st.Stream.Schema.Fields() {
+		role, _ := f.Metadata.GetValue(pipeline.MetaRole)
+		c := streamColumn{name: f.Name, attr: role == pipeline.RoleAttribute}
+		if role == pipeline.RoleTime {
+			c.name = st.Clock.Column
+		}
+		s.columns = append(s.columns, c)
+	}
+	return s
+}
+
+// convert returns the batch as it flows; b stays with the caller.
+func (s *streamer) convert(b *pipeline.Batch) (*pipeline.Batch, error) {
+	if s.schema != b.Record.Schema() {
+		if err := s.resolve(b.Record.Schema()); err != nil {
+			return nil, err
+		}
+	}
+	rows := b.Rows()
+	cols := make([]arrow.Array, len(s.columns))
+	var made []arrow.Array
+	for i, c := range s.columns {
+		if !c.attr {
+			cols[i] = b.Record.Column(c.index)
+			continue
+		}
+		a := s.attribute(c, rows)
+		made = append(made, a)
+		cols[i] = a
+	}
+	rec := arrow.NewRecord(s.table.Schema, cols, int64(rows))
+	for _, a := range made {
+		a.Release()
+	}
+	return &pipeline.Batch{Table: s.table, Record: rec, Origin: b.Origin}, nil
+}
+
+// resolve finds the columns in a schema that a decoder delivers.
+func (s *streamer) resolve(schema *arrow.Schema) error {
+	at := make(map[string]int, schema.NumFields())
+	for i, f := range schema.Fields() {
+		at[f.Name] = i
+	}
+	for i := range s.columns {
+		c := &s.columns[i]
+		if c.attr {
+			continue
+		}
+		n, ok := at[c.name]
+		if !ok {
+			return fmt.Errorf("table %s: the decoder did not deliver column %s: %w", s.native, c.name, pipeline.ErrSchema)
+		}
+		c.index = n
+	}
+	s.schema = schema
+	return nil
+}
+
+// attribute returns a column of rows equal values: a dictionary of one string
+// and indices that are all zero, which batches share.
+func (s *streamer) attribute(c streamColumn, rows int) arrow.Array {
+	if need := 4 * rows; len(s.zeros) < need {
+		s.zeros = make([]byte, max(need, 4*pipeline.DefaultBatchRows))
+	}
+	value, ok := s.attrs[c.name]
+	dict := column.New(s.alloc, arrow.StringType)
+	dict.AppendString(value)
+	values := dict.Finish()
+	defer values.Release()
+	indices := arrow.NewBufferBytes(s.zeros[:4*rows])
+	var valid *arrow.Buffer
+	nulls := 0
+	if !ok {
+		valid, nulls = arrow.NewBufferBytes(s.zeros[:(rows+7)/8]), rows
+	}
+	data := arrow.NewData(arrow.Int32Type, rows, []*arrow.Buffer{valid, indices}, nil, nulls, 0)
+	defer data.Release()
+	idx := arrow.MakeFromData(data)
+	defer idx.Release()
+	return arrow.NewDictionaryArray(arrow.LabelType, idx, values)
+}

@@ -1,0 +1,455 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sort"
+	"time"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/graph"
+	"github.com/drivemill/drivemill/pipeline/lineage"
+)
+
+// Policies for bad data.
+const (
+	onBadFail       = "fail"
+	onBadSkip       = "skip"
+	onBadNullCell   = "null_cell"
+	onBadQuarantine = "quarantine"
+)
+
+// unitRun is one attempt at one unit.
+type unitRun struct {
+	*Runner
+	unit    *Unit
+	opened  []*openRecording
+	bound   *graph.Bound
+	exec    *execution
+	sources []*sourceRun
+	sinks   []*sinkRun
+	quar    map[*lake]*quarantine
+	date    string
+	objects []string // URIs by object number
+}
+
+// run does the whole unit and returns the commits it made, one for each lake.
+func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
+	if err := u.describe(ctx); err != nil {
+		return nil, err
+	}
+	if err := u.bind(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			// The context may be cancelled already; cleaning up must not be.
+			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			u.abort(cleanup)
+		}
+	}()
+	if err := u.execute(ctx); err != nil {
+		return nil, err
+	}
+	ledger := u.ledger()
+	if err := ledger.Check(); err != nil {
+		return nil, err
+	}
+	return u.commit(ctx, ledger)
+}
+
+// describe opens all recordings and collects what they say of themselves.
+func (u *unitRun) describe(ctx context.Context) error {
+	for i, r := range u.unit.Recordings {
+		src, err := r.store.Open(ctx, r.Object)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", r.Object.URI, err)
+		}
+		rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
+		format, err := u.formatOf(ctx, r, rs)
+		if err != nil {
+			return err
+		}
+		desc, err := format.Format.Describe(ctx, rs)
+		if err != nil {
+			return fmt.Errorf("describing %s: %w", r.Object.URI, err)
+		}
+		attrs := make(map[string]string)
+		for k, v := range desc.Attributes {
+			attrs[k] = v
+		}
+		for k, v := range r.Attributes {
+			if old, ok := attrs[k]; ok && old != v {
+				return fmt.Errorf("%s: attribute %s is %q in the file but %q by its path: %w", r.Object.URI, k, old, v, pipeline.ErrSchema)
+			}
+			attrs[k] = v
+		}
+		u.opened = append(u.opened, &openRecording{Recording: r, object: i, source: rs, format: format, desc: desc, attrs: attrs})
+		u.objects = append(u.objects, r.Object.URI)
+	}
+	var start int64
+	known := false
+	for _, o := range u.opened {
+		if o.desc.HasTime && (!known || o.desc.Start < start) {
+			start, known = o.desc.Start, true
+		}
+	}
+	if known {
+		u.date = time.Unix(0, start).UTC().Format(time.DateOnly)
+	}
+	return nil
+}
+
+// formatOf finds the format of a recording: the declared one, or by a look at
+// its first bytes.
+func (u *unitRun) formatOf(ctx context.Context, r *Recording, src pipeline.Source) (pipeline.FormatSpec, error) {
+	if name := r.Input.Format; name != "" {
+		f, ok := u.Registry.Format(name)
+		if !ok {
+			return f, fmt.Errorf("input %s: unknown format %q", r.Input.Name, name)
+		}
+		return f, nil
+	}
+	return SniffObject(ctx, u.Registry, src)
+}
+
+// bind fixes the graph for the tables that the recordings hold.
+func (u *unitRun) bind() error {
+	tables := make(map[string][]*graph.StreamTable)
+	for _, in := range u.Graph.Pipeline.Inputs {
+		var native []*pipeline.Table
+		seen := make(map[string]*pipeline.Table)
+		attrs := make(map[string]bool)
+		any := false
+		for _, o := range u.opened {
+			if o.Input != in {
+				continue
+			}
+			any = true
+			for k := range o.attrs {
+				attrs[k] = true
+			}
+			for _, info := range o.desc.Tables {
+				t := seen[info.Table.Name]
+				if t == nil {
+					seen[info.Table.Name] = info.Table
+					native = append(native, info.Table)
+				} else if !t.Schema.Equal(info.Table.Schema) {
+					return fmt.Errorf("%s: table %s has other columns than in the unit's other recordings: %w", o.Object.URI, t.Name, pipeline.ErrSchema)
+				}
+			}
+		}
+		if !any {
+			continue
+		}
+		names := make([]string, 0, len(attrs))
+		for k := range attrs {
+			names = append(names, k)
+		}
+		sort.Strings(names)
+		st, err := graph.StreamTables(in, native, names)
+		if err != nil {
+			return err
+		}
+		tables[in.Name] = st
+	}
+	bound, err := u.Graph.Bind(tables)
+	if err != nil {
+		return err
+	}
+	u.bound = bound
+	return nil
+}
+
+// execute runs the graph to the end, with all files finished but not visible.
+func (u *unitRun) execute(ctx context.Context) error {
+	u.quar = make(map[*lake]*quarantine)
+	u.exec = newExecution(ctx, u.bound, u.alloc(), u.Workers, u.rejecter)
+	defer u.exec.cancel(nil)
+	revisions, err := u.revisions()
+	if err != nil {
+		return err
+	}
+	for i, n := range u.exec.nodes {
+		if n.Sink == nil {
+			continue
+		}
+		w, err := n.Sink.Open(u.exec.ctx, pipeline.SinkOptions{
+			Allocator: u.exec.alloc, Workers: u.Workers, Slot: u.unit.Slot, Revision: revisions[i],
+			DriveDate: u.date, Reject: u.rejecter(n.Name), Failpoint: u.failpoint,
+		})
+		if err != nil {
+			return fmt.Errorf("output %s: %w", n.Name, err)
+		}
+		n.sink = newSinkRun(n, w)
+		u.sinks = append(u.sinks, n.sink)
+	}
+	for i, b := range u.bound.Sources {
+		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
+			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
+			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == onBadNullCell}}
+		for _, o := range u.opened {
+			if o.Input == b.Input {
+				s.opened = append(s.opened, o)
+			}
+		}
+		u.sources = append(u.sources, s)
+	}
+	for _, n := range u.exec.nodes {
+		if n.sink != nil {
+			u.exec.start(n.sink.run)
+		} else {
+			u.exec.start(n.runStage)
+		}
+	}
+	for _, s := range u.sources {
+		u.exec.start(s.run)
+	}
+	return u.exec.wait()
+}
+
+func (u *unitRun) alloc() arrow.Allocator {
+	if u.Allocator != nil {
+		return u.Allocator
+	}
+	return arrow.NewGoAllocator()
+}
+
+// revisions returns, for each node that is a sink, the revision of each of
+// its tables: what the bytes of its files depend on.
+func (u *unitRun) revisions() (map[int]map[string]string, error) {
+	out := make(map[int]map[string]string)
+	for i, n := range u.bound.Nodes {
+		if n.Sink == nil {
+			continue
+		}
+		out[i] = make(map[string]string)
+		for _, t := range n.Sink.Tables {
+			out[i][t.Name] = hash(revisionDigits, u.unit.identity(), u.fingerprint(n, t))
+		}
+	}
+	return out, nil
+}
+
+// fingerprint covers everything upstream of a lake table.
+func (u *unitRun) fingerprint(n *graph.BoundNode, t pipeline.SinkTable) string {
+	var parts []string
+	for _, in := range t.Inputs {
+		parts = append(parts, u.Graph.Fingerprint(n.Name, in, u.bound))
+	}
+	for _, o := range u.opened {
+		parts = append(parts, fmt.Sprintf("%s=%s/%d", o.Input.Name, o.format.Format.Name(), o.format.Behaviour))
+	}
+	return hash(64, parts...)
+}
+
+// rejecter returns what is done with the bad rows of one producer.
+func (u *unitRun) rejecter(producer string) func(pipeline.BadRow) error {
+	policy := u.policyOf(producer)
+	return func(r pipeline.BadRow) error {
+		if r.Object == "" && len(u.objects) == 1 {
+			r.Object = u.objects[0]
+		}
+		switch policy {
+		case onBadFail:
+			return fmt.Errorf("%s: row refused (%s): %w", r.Object, r.Reason, &pipeline.DecodeError{
+				Object: r.Object, Format: producer, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err})
+		case onBadSkip:
+			return nil
+		}
+		l := u.lakes[0]
+		u.quarMu.Lock()
+		q := u.quar[l]
+		if q == nil {
+			q = newQuarantine(l.store, u.unit.Slot, u.unit.Revision)
+			u.quar[l] = q
+		}
+		u.quarMu.Unlock()
+		return q.add(u.exec.ctx, producer, r)
+	}
+}
+
+// policyOf returns the bad-data policy for a producer: its own for an input,
+// for a stage or output the strictest of the unit's inputs.
+func (u *unitRun) policyOf(producer string) string {
+	policy := onBadSkip
+	for _, r := range u.unit.Recordings {
+		p := r.Input.OnBadData
+		if r.Input.Name == producer {
+			return p
+		}
+		switch p {
+		case onBadFail:
+			policy = onBadFail
+		case onBadQuarantine, onBadNullCell:
+			if policy != onBadFail {
+				policy = onBadQuarantine
+			}
+		}
+	}
+	return policy
+}
+
+// ledger puts the counts of all parts together.
+func (u *unitRun) ledger() lineage.Ledger {
+	l := lineage.Ledger{Edges: []lineage.EdgeEntry{}}
+	for _, s := range u.sources {
+		for _, name := range s.order {
+			l.Sources = append(l.Sources, *s.entries[name])
+		}
+	}
+	for _, n := range u.exec.nodes {
+		for _, in := range n.In {
+			if e := n.entries[in]; e != nil {
+				l.Nodes = append(l.Nodes, *e)
+			}
+		}
+		if e := n.entries[nil]; e != nil && (e.Out > 0 || e.Created > 0) {
+			l.Nodes = append(l.Nodes, *e)
+		}
+	}
+	for p := -len(u.bound.Sources); p < len(u.exec.nodes); p++ {
+		for _, e := range u.exec.outs[p] {
+			for i, t := range e.tables {
+				l.Edges = append(l.Edges, lineage.EdgeEntry{From: e.from, To: e.to, Table: t.Name, Sent: e.sent[i], Received: e.received[i]})
+			}
+		}
+	}
+	for _, s := range u.sinks {
+		for _, t := range s.node.Sink.Tables {
+			l.Sinks = append(l.Sinks, *s.entries[t.Name])
+		}
+	}
+	return l
+}
+
+// commit claims the place of this revision, makes the files visible, and
+// creates the record, for each lake that the pipeline writes to.
+func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage.Commit, error) {
+	var out []*lineage.Commit
+	for _, l := range u.lakes {
+		c := u.record(l, ledger)
+		if q := u.quar[l]; q != nil {
+			files, err := q.finish(ctx)
+			if err != nil {
+				return nil, err
+			}
+			c.Quarantine = files
+		}
+		after := 0
+		if old, ok := l.newest(u.unit.Slot); ok {
+			after, c.Replaces = old.Sequence, old.Revision
+		}
+		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys())
+		if err != nil {
+			return nil, err
+		}
+		c.Sequence = k.Sequence
+		for _, s := range u.sinks {
+			if s.node.SinkOf.Store().Root() != l.root {
+				continue
+			}
+			if err := s.writer.Publish(ctx); err != nil {
+				return nil, fmt.Errorf("output %s: %w", s.node.Name, err)
+			}
+		}
+		if q := u.quar[l]; q != nil {
+			if err := q.publish(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if err := u.failpoint("record:before"); err != nil {
+			return nil, err
+		}
+		if err := l.commit(ctx, k, c); err != nil {
+			return nil, err
+		}
+		if err := u.failpoint("record:after"); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// record describes the unit for one lake, all but its sequence.
+func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
+	c := &lineage.Commit{
+		Layout: 1, Pipeline: u.Graph.Pipeline.Name, Unit: u.unit.Name, Slot: u.unit.Slot, Revision: u.unit.Revision,
+		Plan: u.Graph.PlanFingerprint(), DriveDate: u.date, Ledger: ledger, Binary: u.Binary,
+		Inputs: []lineage.Input{}, Tables: []lineage.Table{},
+	}
+	for i, o := range u.opened {
+		c.Inputs = append(c.Inputs, lineage.Input{Input: o.Input.Name, URI: o.Object.URI, Size: o.Object.Size, ETag: o.Object.ETag,
+			Format: o.format.Format.Name(), Attributes: o.attrs, Read: o.source.read()})
+		if i == 0 {
+			c.Attributes = make(map[string]string)
+			for k, v := range o.attrs {
+				c.Attributes[k] = v
+			}
+		}
+		for k, v := range c.Attributes {
+			if o.attrs[k] != v {
+				delete(c.Attributes, k)
+			}
+		}
+	}
+	for i, n := range u.bound.Nodes {
+		if n.Sink == nil || n.SinkOf.Store().Root() != l.root {
+			continue
+		}
+		for _, t := range u.tables(i, n) {
+			c.Tables = append(c.Tables, t)
+		}
+	}
+	for _, s := range u.sources {
+		c.Problems = append(c.Problems, s.problems...)
+	}
+	return c
+}
+
+// tables describes the lake tables of one sink with their lineage.
+func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
+	var s *sinkRun
+	for _, x := range u.sinks {
+		if x.node.id == id {
+			s = x
+		}
+	}
+	files := make(map[string][]pipeline.File)
+	for _, f := range s.files {
+		files[f.Table] = append(files[f.Table], f)
+	}
+	origin := u.bound.Lineage(id)
+	var out []lineage.Table
+	for _, t := range n.Sink.Tables {
+		fp := u.fingerprint(n, t)
+		lt := lineage.Table{Output: n.Name, Name: t.Name, Fingerprint: fp, Revision: hash(revisionDigits, u.unit.identity(), fp), Files: files[t.Name]}
+		for _, f := range lt.Files {
+			lt.Rows += f.Rows
+		}
+		if len(lt.Files) == 0 {
+			lt.Files = []pipeline.File{}
+		}
+		lt.Columns, lt.Reads = columnLineage(t, origin)
+		out = append(out, lt)
+	}
+	return out
+}
+
+// abort removes what was uploaded and not published.
+func (u *unitRun) abort(ctx context.Context) {
+	for _, s := range u.sinks {
+		if err := s.writer.Abort(ctx); err != nil {
+			u.Log.Warn("could not clean up", "unit", u.unit.Name, "output", s.node.Name, "error", err)
+		}
+	}
+	for _, q := range u.quar {
+		if err := q.abort(ctx); err != nil {
+			u.Log.Warn("could not clean up", "unit", u.unit.Name, "file", path.Base(lineage.QuarantineDir), "error", err)
+		}
+	}
+}
