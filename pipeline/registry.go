@@ -21,6 +21,9 @@ type FormatSpec struct {
 	Format Format
 	// Summary is one line; Doc says what is read and what is refused.
 	Summary, Doc string
+	// Extensions are the usual ends of file names, without the dot: mcap. They
+	// tell the format of an input before any object is read.
+	Extensions []string
 	// Behaviour is raised whenever the rows decoded from the same bytes change.
 	Behaviour int
 }

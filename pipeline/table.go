@@ -25,6 +25,10 @@ type Table struct {
 	// Attributes are facts of the source kept with the table: message type,
 	// encoding, definition hash. They become schema metadata in the lake.
 	Attributes map[string]string
+	// Pruned means that the planner left columns out because nothing needs
+	// them. A stage asked for such a column, to pass it on or to drop it, goes
+	// on without it: the table was bound with all its columns before.
+	Pruned bool
 }
 
 // Clock is a column of a table that holds a time.

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"time"
+
+	"github.com/drivemill/drivemill/pipeline"
+)
+
+// Pipeline is a decoded pipeline file.
+type Pipeline struct {
+	File        string
+	Name        string
+	Description string
+	Inputs      []*Input
+	Stages      []*Node
+	Outputs     []*Node
+
+	// Partial means that something in the file could not be decoded: what is
+	// there is good for finding more mistakes, not for running.
+	Partial bool
+}
+
+// Policies for rows that cannot be decoded.
+const (
+	FailOnBadData       = "fail"       // the unit fails
+	SkipBadData         = "skip"       // the row is counted and dropped
+	NullCellOnBadData   = "null_cell"  // the cell becomes null where the format can tell, else as quarantine
+	QuarantineOnBadData = "quarantine" // the row is counted and kept aside as it was stored
+)
+
+// Input is a set of recordings.
+type Input struct {
+	Name string
+	Pos  pipeline.Pos
+
+	URI         pipeline.Text           `yaml:"uri" required:"true" doc:"Where the recordings are: a path or URI with globs (*, **, ?, {a,b}) and captures ({vehicle_id}), which become attributes." example:"s3://fleet-raw/{vehicle_id}/{drive_id}/*.mcap"`
+	Format      string                  `yaml:"format" doc:"Name of the format; found out from each object when left out." example:"mcap"`
+	Grouping    Grouping                `yaml:"group" fingerprint:"-" doc:"Which recordings make one unit; each alone when left out."`
+	Clock       []string                `yaml:"clock" doc:"Clocks in order of preference: the first that a table has becomes its column ts. The table's own preference when left out." example:"[header, log]"`
+	Tables      pipeline.Map[TableSpec] `yaml:"tables" doc:"The tables to read, by the key they are referred to; all when left out."`
+	Attributes  map[string]string       `yaml:"attributes" doc:"Constant attributes, which become leading columns." example:"{campaign: winter}"`
+	OnBadData   string                  `yaml:"on_bad_data" default:"quarantine" enum:"fail,skip,null_cell,quarantine" doc:"What to do with a row that cannot be decoded."`
+	ClockWindow time.Duration           `yaml:"clock_window" doc:"Rows whose declared clock leaves the log time range by more than this are rejected; not checked when left out." example:"24h"`
+	From        time.Time               `yaml:"from" doc:"Earliest log time, RFC 3339, inclusive." example:"2024-05-01T00:00:00Z"`
+	To          time.Time               `yaml:"to" doc:"Latest log time, RFC 3339, exclusive." example:"2024-06-01T00:00:00Z"`
+	Exclude     []pipeline.Text         `yaml:"exclude" fingerprint:"-" doc:"Globs of objects to leave out." example:"[\"**/broken_*\"]"`
+
+	// Group is Grouping.By as plain names.
+	Group []string
+	// Partial means that part of the input could not be decoded.
+	Partial bool
+}
+
+// Grouping says which recordings belong together.
+type Grouping struct {
+	By []pipeline.Text `yaml:"by" required:"true" shorthand:"true" doc:"Attributes whose values the recordings of a unit share." example:"[vehicle_id, drive_id]"`
+}
+
+// TableSpec selects tables of an input, and columns of them.
+type TableSpec struct {
+	Pos     pipeline.Pos
+	Match   pipeline.Text   `yaml:"match" shorthand:"true" doc:"Name of the table in the source, or a glob whose * also matches a slash; the key itself when left out." example:"/gps/fix"`
+	Columns []pipeline.Text `yaml:"columns" doc:"Columns to read; a name selects everything below it, globs work. All when left out." example:"[pose.pose.position]"`
+	Type    string          `yaml:"type" doc:"Message type, which makes the columns known before a recording is read." example:"nav_msgs/Odometry"`
+}
+
+// Node is a stage or an output.
+type Node struct {
+	Name string
+	Pos  pipeline.Pos
+	// Path is the dotted path of the node: stages.moving.
+	Path string
+	// Sink tells an output from a stage.
+	Sink bool
+
+	Use  string          `yaml:"use" required:"true" doc:"Name of the component."`
+	From []pipeline.Text `yaml:"from" required:"true" doc:"Where the tables come from: an input, input.table, or a stage." example:"drives.odom"`
+	As   string          `yaml:"as" doc:"New name of the tables; {table} stands for the name before." example:"raw_{table}"`
+
+	// Config is the component's configuration, nil when it could not be
+	// decoded without a mistake.
+	Config any
+	// Partial means that use, from or as could not be decoded.
+	Partial bool
+}
+
+// LoadOptions are given by the command line.
+type LoadOptions struct {
+	// Set holds overrides, path=value.
+	Set []string
+	// Env looks up a variable; nil means that none is defined.
+	Env func(string) (string, bool)
+}
+
+// Input finds an input by name.
+func (p *Pipeline) Input(name string) (*Input, bool) {
+	for _, in := range p.Inputs {
+		if in.Name == name {
+			return in, true
+		}
+	}
+	return nil, false
+}
+
+// Unmarshal parses one YAML document and decodes it into target, a pointer to
+// a struct. It serves whoever reads YAML other than pipelines, by the same
+// rules.
+func Unmarshal(file string, data []byte, target any) error {
+	var issues pipeline.Issues
+	if v := Parse(file, data, LoadOptions{}, &issues); v != nil {
+		Decode(v, "", target, &issues)
+	}
+	return issues.Err()
+}

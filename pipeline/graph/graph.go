@@ -1,0 +1,89 @@
+// Package graph turns a decoded pipeline into a graph of stages and outputs:
+// it makes the components, wires them, finds what is wrong with the wiring,
+// carries schemas through it before anything is read, binds it to the tables
+// of one unit, and derives from that what has to be read (pushdown), where each
+// column comes from (lineage) and when a result is still good (fingerprints).
+package graph
+
+import (
+	"sync"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/config"
+)
+
+// Graph is a pipeline that can run. It is immutable and used by many
+// goroutines at once.
+type Graph struct {
+	Pipeline *config.Pipeline
+
+	registry *pipeline.Registry
+	inputs   []*config.Input
+	nodes    []*node // topological order: producers before consumers
+}
+
+// node is a stage or an output with its component.
+type node struct {
+	*config.Node
+	behaviour int
+	stage     pipeline.Stage // nil for an output, and where it could not be made
+	sink      pipeline.Sink  // nil for a stage, and where it could not be made
+	from      []ref
+	sides     []*pipeline.SideTable // loaded while it was made
+}
+
+// ref is where the tables of a node come from.
+type ref struct {
+	text  pipeline.Text
+	input int    // index into Graph.inputs, or -1
+	key   string // of the input's tables, empty for all
+	node  int    // index into Graph.nodes, or -1
+}
+
+// Bound is a graph bound to the tables of one unit.
+type Bound struct {
+	Sources []*BoundSource // one for each input that has tables, in the order of the file
+	Nodes   []*BoundNode   // stages and outputs that have tables, producers before consumers
+	// Formats tells the format and behaviour version that each input of the
+	// unit was read with, as "mcap/1". Whoever opens the unit fills it in;
+	// fingerprints fall back on the input's declaration where it is missing.
+	Formats map[string]string
+}
+
+// BoundSource is an input bound to the tables of one unit.
+type BoundSource struct {
+	Input *config.Input
+	// Tables without the columns that nobody needs; tables that feed nothing
+	// are absent. A table of the source that several keys match is there once
+	// for each.
+	Tables []*StreamTable
+}
+
+// BoundNode is a stage or output bound to the tables of one unit.
+type BoundNode struct {
+	Name   string
+	Node   *config.Node
+	Stage  *pipeline.Binding     // of a stage
+	Sink   *pipeline.SinkBinding // of an output
+	SinkOf pipeline.Sink         // of an output
+	From   []Port
+	In     []*pipeline.Table // distinct, in the order of the ports
+	Out    []*pipeline.Table // of a stage; never one of In
+
+	node int // index into Graph.nodes
+}
+
+// Port is an edge that ends at a node.
+type Port struct {
+	// Producer indexes Bound.Nodes, or is -1-i for Bound.Sources[i].
+	Producer int
+	// Tables of the producer that flow over this edge.
+	Tables []*pipeline.Table
+}
+
+// recorder notes which side tables a component loads.
+type recorder struct {
+	pipeline.Env
+	mu    sync.Mutex
+	sides []*pipeline.SideTable
+}
