@@ -51,10 +51,17 @@ type Plan interface {
 	// Append decodes data[span.Start:span.End] for each span and appends one
 	// row to every column, which are those of the compiled fields in order. It
 	// stops at the first message that cannot be decoded and returns its index
-	// with the reason; the columns then hold the rows before it and nothing of
-	// it. n is len(spans) when err is nil. It does not allocate, other than to
+	// with the reason, a RowError; the columns then hold the rows before it and
+	// nothing of it. n is len(spans) when err is nil. It does not allocate, other than to
 	// grow columns.
 	Append(cols []*column.Column, data []byte, spans []Span) (n int, err error)
+}
+
+// RowError is the error of a message that cannot be decoded. Reason is short,
+// stable and snake_case: rejected rows are counted under it.
+type RowError interface {
+	error
+	Reason() string
 }
 
 // Span is one message in the unpacked bytes of a block.
@@ -64,24 +71,40 @@ type Span struct{ Start, End uint32 }
 type Walker interface {
 	// Fetch reads the next block as it is stored, into memory that b owns. It
 	// does input and nothing else, is called from one goroutine, in the order
-	// in which rows are to be delivered, and returns io.EOF after the last
-	// block.
+	// in which rows are to be delivered (for LogOrder: by the first log time of
+	// blocks), and returns io.EOF after the last block, with b unused.
 	Fetch(ctx context.Context, b *Block) error
 	// Unpack decompresses b and fills Data and Records, skipping nothing: an
 	// engine needs the unselected ones for the ledger. It is called from many
 	// goroutines, each with its own block. What is wrong with the block goes
-	// to b.Problems and b.Lost; an error ends decoding.
+	// to b.Problems and b.LostBytes; an error ends decoding.
 	Unpack(ctx context.Context, b *Block) error
+	// Close frees what the walker holds. It is called once, when no other call
+	// is under way.
+	Close() error
 }
 
-// Block is a chunk on its way through an engine. Blocks are recycled: all
-// slices keep their memory.
+// Block is a chunk on its way through an engine. Blocks are recycled: before
+// Fetch everything is empty, but Stored, Buffer, Records, Problems, Skipped and
+// Scratch keep their memory.
 type Block struct {
 	Offset  int64  // of the chunk in the object
 	Stored  []byte // as fetched
-	Data    []byte // unpacked
+	Buffer  []byte // memory to decompress into
+	Data    []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
 	Records []Record
-	// Codec, RawSize and CRC are the container's, from Fetch to Unpack.
+	// Ordinal of the first message of the block, counted over all messages of
+	// the recording in storage order. 0 means that it follows what was fetched
+	// or skipped before. LogOrder needs it in every block.
+	Ordinal int64
+	// MinLater promises that no later block has a message logged before it.
+	// Only LogOrder reads it.
+	MinLater int64
+	// Skipped are messages before this block that were not fetched because
+	// nothing of them is selected. An index vouches for their number.
+	Skipped []ChannelCount
+	// Codec, RawSize and CRC are the container's, from Fetch to Unpack. The
+	// engine reads RawSize to bound what is unpacked at one time.
 	Codec   string
 	RawSize int64
 	CRC     uint32
@@ -92,6 +115,12 @@ type Block struct {
 	LostBytes int64
 }
 
+// ChannelCount is a number of messages of one channel.
+type ChannelCount struct {
+	Channel int32
+	Count   int64
+}
+
 // BlockProblem is damage inside a block.
 type BlockProblem struct {
 	Kind   string
@@ -100,7 +129,9 @@ type BlockProblem struct {
 	Loses  bool
 }
 
-// Record is one message of a block.
+// Record is one message of a block. Times are nanoseconds since the epoch;
+// a negative one (2^63 or more as the container's unsigned number) makes the
+// engine reject the row as time_out_of_range.
 type Record struct {
 	// Channel indexes the engine's channels; -1 is a message of no known
 	// channel, which is rejected as unknown_channel.

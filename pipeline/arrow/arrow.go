@@ -129,6 +129,8 @@ var (
 	StructOf               = arrow.StructOf
 	TypeEqual              = arrow.TypeEqual
 	NewData                = array.NewData
+	NewDataWithDictionary  = array.NewDataWithDictionary
+	NewDictionaryArray     = array.NewDictionaryArray
 	NewSliceData           = array.NewSliceData
 	MakeFromData           = array.MakeFromData
 	NewSlice               = array.NewSlice
@@ -145,8 +147,11 @@ var (
 
 // Casts between byte slices and typed slices, without copying.
 var (
+	Int8s    = arrow.Int8Traits.CastFromBytes
+	Int16s   = arrow.Int16Traits.CastFromBytes
 	Int32s   = arrow.Int32Traits.CastFromBytes
 	Int64s   = arrow.Int64Traits.CastFromBytes
+	Uint16s  = arrow.Uint16Traits.CastFromBytes
 	Uint32s  = arrow.Uint32Traits.CastFromBytes
 	Uint64s  = arrow.Uint64Traits.CastFromBytes
 	Float32s = arrow.Float32Traits.CastFromBytes

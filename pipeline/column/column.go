@@ -426,6 +426,72 @@ func (c *Column) AppendColumn(src *Column) {
 	c.Nulls += src.Nulls
 }
 
+// AppendRange appends values [from, to) of src, which must have the same type.
+// src is unchanged.
+func (c *Column) AppendRange(src *Column, from, to int) {
+	if from == 0 && to == src.N {
+		c.AppendColumn(src)
+		return
+	}
+	n := to - from
+	if n <= 0 {
+		return
+	}
+	nulls := 0
+	if src.Nulls > 0 && c.Kind != Empty {
+		for i := from; i < to; i++ {
+			if !src.Valid(i) {
+				nulls++
+			}
+		}
+		if nulls > 0 {
+			c.extendValidity()
+			c.growValidity(c.N + n)
+			for i := range n {
+				if src.Valid(from + i) {
+					c.valid[(c.N+i)>>3] |= 1 << ((c.N + i) & 7)
+				}
+			}
+			c.validN = c.N + n
+		}
+	}
+	switch c.Kind {
+	case Fixed:
+		b := src.Data[from*c.Width : to*c.Width]
+		c.Grow(len(b))
+		c.Data = append(c.Data, b...)
+	case Bits:
+		old := c.N
+		for i := from; i < to; i++ {
+			c.AppendBool(src.Data[i>>3]&(1<<(i&7)) != 0)
+		}
+		c.N = old
+	case Var, List:
+		c.GrowOffsets(n)
+		start, end := src.Offsets[from], src.Offsets[to]
+		shift := c.Offsets[len(c.Offsets)-1] - start
+		for _, o := range src.Offsets[from+1 : to+1] {
+			c.Offsets = append(c.Offsets, shift+o)
+		}
+		if c.Kind == Var {
+			c.Grow(int(end - start))
+			c.Data = append(c.Data, src.Data[start:end]...)
+		} else {
+			c.Children[0].AppendRange(src.Children[0], int(start), int(end))
+		}
+	case FixedList:
+		c.Children[0].AppendRange(src.Children[0], from*c.Width, to*c.Width)
+	case Struct:
+		for i, ch := range c.Children {
+			ch.AppendRange(src.Children[i], from, to)
+		}
+	case Empty:
+		nulls = n
+	}
+	c.N += n
+	c.Nulls += nulls
+}
+
 // Reset empties the column and keeps its memory.
 func (c *Column) Reset() {
 	c.Data = c.Data[:0]
