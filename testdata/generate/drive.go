@@ -91,7 +91,7 @@ func track() []pose {
 		want, yaw := target(float64(i) * step)
 		p.accel = max(-3.2, min(2.4, (want-p.speed)*1.1))
 		p.speed = max(0, p.speed+float64(p.accel*step))
-		if p.speed < 0.05 && want == 0 {
+		if p.speed < 0.5 && want == 0 {
 			p.speed, p.accel = 0, 0
 		}
 		p.yawRate += (yaw*min(1, p.speed/4) - p.yawRate) * 0.05
