@@ -94,6 +94,8 @@ type Compression struct {
 	Chunks     int64
 	Compressed int64 // bytes stored
 	Raw        int64 // bytes after decompression
+	// Estimated: sizes lie in the chunks, of which only a sample was looked at.
+	Estimated bool
 }
 
 // Problem is something wrong with a recording that does not stop it from

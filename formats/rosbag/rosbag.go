@@ -1,0 +1,56 @@
+package rosbag
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/pipeline"
+)
+
+// Name is the name of the format in pipelines and messages.
+const Name = "rosbag"
+
+// magic is the version line, without its line feed, of the bags that are read.
+const magic = "#ROSBAG V2.0"
+
+// magicNames begin the version lines of bags of all ages.
+var magicNames = []string{"#ROSBAG", "#ROSRECORD", "#ROSLOG"}
+
+// Format reads ROS 1 bags.
+type Format struct {
+	encodings []message.Encoding
+}
+
+var _ pipeline.Format = Format{}
+
+// New returns the format. Messages are decoded by the encoding named ros1
+// among those given, and without one kept as bytes.
+func New(encodings ...message.Encoding) pipeline.Format {
+	return Format{encodings: encodings}
+}
+
+// Name implements pipeline.Format.
+func (Format) Name() string { return Name }
+
+// Sniff implements pipeline.Format. Bags are told by their version line; files
+// called .bag or .bag.active that have none are claimed too, so that empty and
+// damaged ones are refused with a reason.
+func (Format) Sniff(name string, head []byte) bool {
+	for _, m := range magicNames {
+		if bytes.HasPrefix(head, []byte(m+" V")) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, ".bag") || strings.HasSuffix(name, ".bag.active")
+}
+
+// encoding returns the encoding of ROS 1 messages, nil where there is none.
+func (f Format) encoding() message.Encoding {
+	for _, e := range f.encodings {
+		if e.Name() == "ros1" {
+			return e
+		}
+	}
+	return nil
+}
