@@ -130,7 +130,6 @@ var (
 	TypeEqual              = arrow.TypeEqual
 	NewData                = array.NewData
 	NewDataWithDictionary  = array.NewDataWithDictionary
-	NewDictionaryArray     = array.NewDictionaryArray
 	NewSliceData           = array.NewSliceData
 	MakeFromData           = array.MakeFromData
 	NewSlice               = array.NewSlice

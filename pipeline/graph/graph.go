@@ -6,6 +6,8 @@
 package graph
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -86,4 +88,22 @@ type recorder struct {
 	pipeline.Env
 	mu    sync.Mutex
 	sides []*pipeline.SideTable
+}
+
+// Sinks lists the outputs with what they write to.
+func (g *Graph) Sinks() []NamedSink {
+	var out []NamedSink
+	for _, n := range g.nodes {
+		if n.sink != nil {
+			out = append(out, NamedSink{Name: n.Name, Sink: n.sink})
+		}
+	}
+	slices.SortFunc(out, func(a, b NamedSink) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// NamedSink is an output of a graph.
+type NamedSink struct {
+	Name string
+	Sink pipeline.Sink
 }

@@ -88,5 +88,29 @@ func (r *Runner) sinkRoot(output string) string {
 
 // columnLineage describes the columns of a lake table for its commit record.
 func columnLineage(t pipeline.SinkTable, all []graph.ColumnLineage) ([]lineage.Column, []lineage.Origin) {
-	return nil, nil
+	cols := []lineage.Column{}
+	var reads []lineage.Origin
+	for _, c := range all {
+		if c.Table != t.Name {
+			continue
+		}
+		col := lineage.Column{Name: c.Column, Identity: len(c.Sources) > 0}
+		for _, s := range c.Sources {
+			o := lineage.Origin{Input: s.Input, Table: s.Table, Dataset: s.Dataset, Column: s.Column, How: s.How}
+			if c.Column == "" {
+				reads = append(reads, o)
+				continue
+			}
+			col.From = append(col.From, o)
+			col.Identity = col.Identity && s.Identity
+			if col.Expression == "" {
+				col.Expression = s.Expression
+			}
+		}
+		if c.Column != "" {
+			col.Type = t.Schema.Field(len(cols)).Type.String()
+			cols = append(cols, col)
+		}
+	}
+	return cols, reads
 }

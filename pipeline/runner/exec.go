@@ -148,7 +148,7 @@ func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator
 }
 
 // start runs f as part of the execution; its error cancels everything.
-func (x *execution) start(what string, f func() error) {
+func (x *execution) start(f func() error) {
 	x.wg.Add(1)
 	go func() {
 		defer x.wg.Done()
@@ -156,7 +156,6 @@ func (x *execution) start(what string, f func() error) {
 			x.cancel(err)
 		}
 	}()
-	_ = what
 }
 
 // wait joins all goroutines and returns the first error. After an error it

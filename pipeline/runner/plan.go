@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/config"
+	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
 
@@ -62,10 +65,6 @@ const (
 	revisionDigits = 12
 )
 
-// RecordingIDColumn is the attribute every recording has: its key below the
-// literal part of the input's pattern.
-const RecordingIDColumn = "recording_id"
-
 // plan lists the inputs and makes units of what it finds.
 func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 	p := r.Graph.Pipeline
@@ -106,7 +105,10 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 func (u *Unit) identity() string {
 	var b strings.Builder
 	for _, r := range u.Recordings {
-		fmt.Fprintf(&b, "%s\x00%s\x00%s\x00%d\x00%s\x00", r.Input.Name, r.Attributes[RecordingIDColumn], r.Object.URI, r.Object.Size, r.Object.ETag)
+		fmt.Fprintf(&b, "%s\x00%s\x00%d\x00%s\x00", r.Input.Name, r.Object.URI, r.Object.Size, r.Object.ETag)
+		for _, k := range slices.Sorted(maps.Keys(r.Attributes)) {
+			fmt.Fprintf(&b, "%s=%s\x00", k, r.Attributes[k])
+		}
 	}
 	return b.String()
 }
@@ -125,7 +127,7 @@ func sameGroups(inputs []*config.Input) bool {
 // logicalName names the unit a recording belongs to.
 func logicalName(in *config.Input, rec *Recording, joined bool) (string, error) {
 	if len(in.Group) == 0 {
-		return in.Name + "/" + rec.Attributes[RecordingIDColumn], nil
+		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], nil
 	}
 	var parts []string
 	for _, g := range in.Group {
@@ -169,9 +171,9 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 				return nil
 			}
 		}
-		attrs := map[string]string{RecordingIDColumn: obj.Key}
+		attrs := map[string]string{graph.RecordingAttribute: obj.Key}
 		if obj.Key == "" {
-			attrs[RecordingIDColumn] = path.Base(obj.URI)
+			attrs[graph.RecordingAttribute] = path.Base(obj.URI)
 		}
 		for k, v := range in.Attributes {
 			attrs[k] = v

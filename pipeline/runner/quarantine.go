@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"hash"
+	stdhash "hash"
 	"sort"
 	"strings"
 	"sync"
@@ -32,7 +32,7 @@ type quarantineFile struct {
 	key   string
 	rows  int64
 	bytes int64
-	sum   hash.Hash
+	sum   stdhash.Hash
 }
 
 // quarantineRow is one line of a quarantine file.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -129,6 +130,14 @@ func (s *sourceRun) deliver(b *pipeline.Batch, streams []*streamer) error {
 	return nil
 }
 
+// unixNano returns nanoseconds since the epoch, 0 for no time.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
 // selection turns the bound streams into what the decoder is asked for.
 func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer) {
 	sel := pipeline.Selection{Tables: []pipeline.TableSelection{}, From: unixNano(s.input.From), To: unixNano(s.input.To)}
@@ -231,11 +240,10 @@ type streamColumn struct {
 
 func newStreamer(st *graph.StreamTable, attrs map[string]string, alloc arrow.Allocator) *streamer {
 	s := &streamer{native: st.Native.Name, table: st.Stream, attrs: attrs, alloc: alloc}
-	for _, f := range st.Stream.Schema.Fields() {
-		role, _ := f.Metadata.GetValue(pipeline.MetaRole)
-		c := streamColumn{name: f.Name, attr: role == pipeline.RoleAttribute}
-		if role == pipeline.RoleTime {
-			c.name = st.Clock.Column
+	for i, f := range st.Stream.Schema.Fields() {
+		c := streamColumn{name: st.From[i]}
+		if c.name == "" {
+			c.name, c.attr = f.Name, true
 		}
 		s.columns = append(s.columns, c)
 	}

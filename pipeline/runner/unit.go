@@ -5,20 +5,14 @@ import (
 	"fmt"
 	"path"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
-)
-
-// Policies for bad data.
-const (
-	onBadFail       = "fail"
-	onBadSkip       = "skip"
-	onBadNullCell   = "null_cell"
-	onBadQuarantine = "quarantine"
 )
 
 // unitRun is one attempt at one unit.
@@ -160,6 +154,13 @@ func (u *unitRun) bind() error {
 	if err != nil {
 		return err
 	}
+	bound.Formats = make(map[string]string)
+	for _, o := range u.opened {
+		f := fmt.Sprintf("%s/%d", o.format.Format.Name(), o.format.Behaviour)
+		if have := bound.Formats[o.Input.Name]; !strings.Contains(have, f) {
+			bound.Formats[o.Input.Name] = strings.TrimPrefix(have+"+"+f, "+")
+		}
+	}
 	u.bound = bound
 	return nil
 }
@@ -190,7 +191,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 	for i, b := range u.bound.Sources {
 		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
 			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
-			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == onBadNullCell}}
+			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == config.NullCellOnBadData}}
 		for _, o := range u.opened {
 			if o.Input == b.Input {
 				s.opened = append(s.opened, o)
@@ -228,22 +229,10 @@ func (u *unitRun) revisions() (map[int]map[string]string, error) {
 		}
 		out[i] = make(map[string]string)
 		for _, t := range n.Sink.Tables {
-			out[i][t.Name] = hash(revisionDigits, u.unit.identity(), u.fingerprint(n, t))
+			out[i][t.Name] = hash(revisionDigits, u.unit.identity(), u.Graph.SinkFingerprint(n.Name, t, u.bound))
 		}
 	}
 	return out, nil
-}
-
-// fingerprint covers everything upstream of a lake table.
-func (u *unitRun) fingerprint(n *graph.BoundNode, t pipeline.SinkTable) string {
-	var parts []string
-	for _, in := range t.Inputs {
-		parts = append(parts, u.Graph.Fingerprint(n.Name, in, u.bound))
-	}
-	for _, o := range u.opened {
-		parts = append(parts, fmt.Sprintf("%s=%s/%d", o.Input.Name, o.format.Format.Name(), o.format.Behaviour))
-	}
-	return hash(64, parts...)
 }
 
 // rejecter returns what is done with the bad rows of one producer.
@@ -254,10 +243,10 @@ func (u *unitRun) rejecter(producer string) func(pipeline.BadRow) error {
 			r.Object = u.objects[0]
 		}
 		switch policy {
-		case onBadFail:
+		case config.FailOnBadData:
 			return fmt.Errorf("%s: row refused (%s): %w", r.Object, r.Reason, &pipeline.DecodeError{
 				Object: r.Object, Format: producer, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err})
-		case onBadSkip:
+		case config.SkipBadData:
 			return nil
 		}
 		l := u.lakes[0]
@@ -275,18 +264,18 @@ func (u *unitRun) rejecter(producer string) func(pipeline.BadRow) error {
 // policyOf returns the bad-data policy for a producer: its own for an input,
 // for a stage or output the strictest of the unit's inputs.
 func (u *unitRun) policyOf(producer string) string {
-	policy := onBadSkip
+	policy := config.SkipBadData
 	for _, r := range u.unit.Recordings {
 		p := r.Input.OnBadData
 		if r.Input.Name == producer {
 			return p
 		}
 		switch p {
-		case onBadFail:
-			policy = onBadFail
-		case onBadQuarantine, onBadNullCell:
-			if policy != onBadFail {
-				policy = onBadQuarantine
+		case config.FailOnBadData:
+			policy = config.FailOnBadData
+		case config.QuarantineOnBadData, config.NullCellOnBadData:
+			if policy != config.FailOnBadData {
+				policy = config.QuarantineOnBadData
 			}
 		}
 	}
@@ -426,7 +415,7 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	origin := u.bound.Lineage(id)
 	var out []lineage.Table
 	for _, t := range n.Sink.Tables {
-		fp := u.fingerprint(n, t)
+		fp := u.Graph.SinkFingerprint(n.Name, t, u.bound)
 		lt := lineage.Table{Output: n.Name, Name: t.Name, Fingerprint: fp, Revision: hash(revisionDigits, u.unit.identity(), fp), Files: files[t.Name]}
 		for _, f := range lt.Files {
 			lt.Rows += f.Rows
