@@ -1,0 +1,83 @@
+# All work on drivemill goes through these targets. Tools are installed into
+# .tools, pinned; nothing else on the machine is touched.
+SHELL      := /bin/bash
+GO         ?= go
+TOOLS      := $(CURDIR)/.tools
+LAKE       ?= lake
+export CGO_ENABLED := 0
+
+GOLANGCI_VERSION  := v2.15.0
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
+VERSITYGW_VERSION := v1.8.0
+
+.PHONY: build demo test race lint fuzz bench bench-check conformance generate ci tools clean
+
+build: ## build the static binary
+	$(GO) build -trimpath -o drivemill ./cmd/drivemill
+
+demo: build ## run the example pipelines over the sample recordings
+	@for p in drives drivestats; do \
+	  echo "== drivemill run testdata/pipelines/$$p.yaml"; \
+	  ./drivemill run --progress plain --set outputs.lake.uri=$(LAKE) testdata/pipelines/$$p.yaml || exit $$?; \
+	done
+	@echo
+	@echo "The lake:"
+	@find $(LAKE) -name '*.parquet' | sort | sed 's/^/  /'
+	@f=$$(find $(LAKE)/odom_kmh -name '*.parquet' | sort | head -1); echo; \
+	echo "How to look at it:"; \
+	echo "  ./drivemill cat $$f --limit 3"; \
+	echo "  ./drivemill inspect $$f --columns"; \
+	echo "  ./drivemill lineage trace $$f"; \
+	echo "  duckdb -c \"SELECT vehicle_id, count(*), max(speed_kmh) FROM '$(LAKE)/odom_kmh/*/*.parquet' GROUP BY 1\""; \
+	echo; ./drivemill cat $$f --limit 3
+
+test: ## all tests; needs Go only
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## the tests of everything concurrent, under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(TOOLS)/benchstat:
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
+
+$(TOOLS)/versitygw:
+	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+tools: $(TOOLS)/golangci-lint $(TOOLS)/benchstat $(TOOLS)/versitygw
+
+lint: $(TOOLS)/golangci-lint ## formatting and linters
+	@test -z "$$(gofmt -l cmd pipeline formats stages bench testdata)" || { gofmt -l cmd pipeline formats stages bench testdata; exit 1; }
+	$(TOOLS)/golangci-lint run ./...
+
+FUZZTIME ?= 5s
+fuzz: ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
+	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go 2>/dev/null | sed 's/func //' | sort -u); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+bench: ## all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-check: $(TOOLS)/benchstat ## exact allocations, and time against the merge base
+	./bench/check.sh $(TOOLS)/benchstat
+
+generate: ## write the sample data anew; leaves the tree clean
+	$(GO) run ./testdata/generate
+
+conformance: ## compare with independent implementations (Python, DuckDB)
+	./bench/conformance.sh
+
+ci: lint test race fuzz demo ## what CI runs
+	$(GO) run ./testdata/generate && git diff --exit-code -- testdata
+	$(MAKE) demo
+	$(MAKE) bench-check
+
+clean:
+	rm -rf drivemill $(LAKE)
