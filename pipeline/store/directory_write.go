@@ -258,7 +258,7 @@ func (d *directory) removeTemp(temp string) error {
 	return nil
 }
 
-func (d *directory) listUploads(ctx context.Context, fn func(Upload) error) error {
+func (d *directory) Uploads(ctx context.Context, fn func(Upload) error) error {
 	names, err := d.names(tempArea + "/")
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func (d *directory) listUploads(ctx context.Context, fn func(Upload) error) erro
 	return nil
 }
 
-func (d *directory) abortUpload(_ context.Context, u Upload) error {
+func (d *directory) AbortUpload(_ context.Context, u Upload) error {
 	if path.Base(u.ID) != u.ID {
 		return fmt.Errorf("aborting in %s: bad upload id %q", d.root, u.ID)
 	}

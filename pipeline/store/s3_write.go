@@ -274,7 +274,7 @@ func (s *s3Store) abort(ctx context.Context, key, id string) error {
 	return nil
 }
 
-func (s *s3Store) listUploads(ctx context.Context, fn func(Upload) error) error {
+func (s *s3Store) Uploads(ctx context.Context, fn func(Upload) error) error {
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &s.prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -294,4 +294,4 @@ func (s *s3Store) listUploads(ctx context.Context, fn func(Upload) error) error 
 	return nil
 }
 
-func (s *s3Store) abortUpload(ctx context.Context, u Upload) error { return s.abort(ctx, u.Key, u.ID) }
+func (s *s3Store) AbortUpload(ctx context.Context, u Upload) error { return s.abort(ctx, u.Key, u.ID) }

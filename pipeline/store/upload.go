@@ -54,24 +54,26 @@ type Upload struct {
 	Size    int64 // bytes so far, -1 where unknown
 }
 
-// uploads is implemented by stores whose unfinished objects outlive the process.
-type uploads interface {
-	listUploads(ctx context.Context, fn func(Upload) error) error
-	abortUpload(ctx context.Context, u Upload) error
+// UploadKeeper is implemented by stores whose unfinished objects outlive the
+// process. Callers use Uploads and AbortUpload of this package, which know
+// what to do with other stores.
+type UploadKeeper interface {
+	Uploads(ctx context.Context, fn func(Upload) error) error
+	AbortUpload(ctx context.Context, u Upload) error
 }
 
 // Uploads calls fn for every unfinished object of s, in no particular order.
 func Uploads(ctx context.Context, s pipeline.Store, fn func(Upload) error) error {
-	if u, ok := s.(uploads); ok {
-		return u.listUploads(ctx, fn)
+	if u, ok := s.(UploadKeeper); ok {
+		return u.Uploads(ctx, fn)
 	}
 	return nil
 }
 
 // AbortUpload removes an unfinished object. Whoever is still writing it fails.
 func AbortUpload(ctx context.Context, s pipeline.Store, u Upload) error {
-	if us, ok := s.(uploads); ok {
-		return us.abortUpload(ctx, u)
+	if k, ok := s.(UploadKeeper); ok {
+		return k.AbortUpload(ctx, u)
 	}
 	return nil
 }
