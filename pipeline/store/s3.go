@@ -1,0 +1,259 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/drivemill/drivemill/pipeline"
+)
+
+// Retries of one request by the SDK, unless AWS_MAX_ATTEMPTS says otherwise:
+// the waits double from retryBase up to retryMax, each cut by a random share
+// of up to a half, and add up to about ten seconds.
+const (
+	retryAttempts = 8
+	retryBase     = 100 * time.Millisecond
+	retryMax      = 20 * time.Second
+)
+
+// answerTimeout is how long a server may think before the first byte of its
+// answer; stallTimeout is how long a body may stand still.
+const (
+	answerTimeout = 60 * time.Second
+	stallTimeout  = 30 * time.Second
+)
+
+// s3Store is a view of a bucket below a prefix.
+type s3Store struct {
+	client *s3.Client
+	bucket string
+	prefix string // empty or ends in a slash
+}
+
+func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(
+		awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = 64 // keep the connections of all ranges in flight
+			t.ReadBufferSize = 64 << 10
+			t.ResponseHeaderTimeout = answerTimeout
+		})))
+	if err != nil {
+		return nil, fmt.Errorf("opening s3://%s: loading the AWS configuration: %w", bucket, err)
+	}
+	var broken error
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if o.BaseEndpoint != nil {
+			broken = checkEndpoint(*o.BaseEndpoint)
+			o.UsePathStyle = true
+			if o.Region == "" {
+				o.Region = "us-east-1"
+			}
+		}
+		if o.Region == "" && broken == nil {
+			broken = errors.New("no AWS region: set AWS_REGION, or region in the AWS config file")
+		}
+		o.Retryer = newRetryer(cfg)
+		// S3 keeps checksums of whole objects; ranges cannot be held against
+		// them, and asking for them only makes the SDK warn of each.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	})
+	if broken != nil {
+		return nil, fmt.Errorf("opening s3://%s: %w", bucket, broken)
+	}
+	s := &s3Store{client: client, bucket: bucket}
+	if prefix != "" {
+		s.prefix = prefix + "/"
+	}
+	return s, nil
+}
+
+// checkEndpoint refuses an endpoint that would put a secret into messages.
+func checkEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return errors.New("the configured AWS endpoint is not a URL")
+	case u.User != nil:
+		return errors.New("the configured AWS endpoint holds a user name; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("the configured AWS endpoint %q is not of the form http://host:port", endpoint)
+	}
+	return nil
+}
+
+func newRetryer(cfg aws.Config) aws.Retryer {
+	standard := func(o *retry.StandardOptions) {
+		o.MaxAttempts = retryAttempts
+		if cfg.RetryMaxAttempts > 0 {
+			o.MaxAttempts = cfg.RetryMaxAttempts
+		}
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			return backoff(attempt), nil
+		})
+		o.Retryables = append(o.Retryables,
+			retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}, http.StatusRequestTimeout: {}}},
+			retry.RetryableErrorCode{Codes: map[string]struct{}{codeConflict: {}, "OperationAborted": {}}})
+	}
+	if cfg.RetryMode == aws.RetryModeAdaptive {
+		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+			o.StandardOptions = append(o.StandardOptions, standard)
+		})
+	}
+	return retry.NewStandard(standard)
+}
+
+// backoff is the wait after the n-th failed attempt, from 1.
+func backoff(n int) time.Duration {
+	d := retryMax
+	if n = max(n, 1); n < 16 {
+		d = min(retryBase<<(n-1), retryMax)
+	}
+	return d - rand.N(d/2)
+}
+
+func (s *s3Store) Root() string {
+	return strings.TrimSuffix("s3://"+s.bucket+"/"+s.prefix, "/")
+}
+
+func (s *s3Store) uri(key string) string { return "s3://" + s.bucket + "/" + s.prefix + key }
+
+// full is the key in the bucket.
+func (s *s3Store) full(key string) *string { return aws.String(s.prefix + key) }
+
+func (s *s3Store) object(key string, size int64, etag *string) pipeline.Object {
+	return pipeline.Object{URI: s.uri(key), Key: key, Size: size, ETag: strings.Trim(aws.ToString(etag), `"`)}
+}
+
+func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Object) error) error {
+	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: s.full(prefix)})
+	last := ""
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return s.fail(ctx, "listing", s.uri(prefix), "s3:ListBucket", err)
+		}
+		for _, o := range page.Contents {
+			full := aws.ToString(o.Key)
+			if full <= last && last != "" {
+				return fmt.Errorf("listing %s: %w: the server lists %q after %q, which is not in order", s.uri(prefix), pipeline.ErrUnsupported, full, last)
+			}
+			last = full
+			key, inside := strings.CutPrefix(full, s.prefix)
+			if !inside || key == "" || strings.HasSuffix(key, "/") {
+				continue
+			}
+			if err := fn(s.object(key, aws.ToInt64(o.Size), o.ETag)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *s3Store) Stat(ctx context.Context, key string) (pipeline.Object, error) {
+	if key == "" {
+		return pipeline.Object{}, fmt.Errorf("looking up in %s: empty key", s.Root())
+	}
+	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.full(key)})
+	if err != nil {
+		return pipeline.Object{}, s.fail(ctx, "looking up", s.uri(key), "s3:GetObject", err)
+	}
+	return s.object(key, aws.ToInt64(head.ContentLength), head.ETag), nil
+}
+
+func (s *s3Store) Open(_ context.Context, obj pipeline.Object) (pipeline.Source, error) {
+	if obj.Key == "" {
+		return nil, fmt.Errorf("opening in %s: empty key", s.Root())
+	}
+	return &s3Source{s, obj}, nil
+}
+
+func (s *s3Store) Get(ctx context.Context, key string) ([]byte, error) {
+	if key == "" {
+		return nil, fmt.Errorf("reading in %s: empty key", s.Root())
+	}
+	for failed := 1; ; failed++ {
+		data, err := s.get(ctx, key)
+		if err == nil || !pipeline.IsTransient(err) || failed > resumes {
+			return data, err
+		}
+		select {
+		case <-time.After(backoff(failed)):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("reading %s: %w", s.uri(key), ctx.Err())
+		}
+	}
+}
+
+// get reads a small object in one request.
+func (s *s3Store) get(ctx context.Context, key string) ([]byte, error) {
+	call, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.full(key)})
+	if err != nil {
+		return nil, s.fail(ctx, "reading", s.uri(key), "s3:GetObject", err)
+	}
+	defer out.Body.Close()
+	size := aws.ToInt64(out.ContentLength)
+	if err := checkSmall(s.uri(key), size); err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if _, err := readBody(ctx, cancel, out.Body, data); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("reading %s: %w", s.uri(key), ctx.Err())
+		}
+		return nil, pipeline.Transient(fmt.Errorf("reading %s: the connection broke off: %w", s.uri(key), err))
+	}
+	return data, nil
+}
+
+func (s *s3Store) Put(ctx context.Context, key string, data []byte) error {
+	return s.put(ctx, key, data, nil)
+}
+
+// PutIfAbsent may say ErrExists of an object that it wrote itself, when the
+// answer to the first attempt was lost. Whoever must know reads it back.
+func (s *s3Store) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	return s.put(ctx, key, data, aws.String("*"))
+}
+
+func (s *s3Store) put(ctx context.Context, key string, data []byte, ifNone *string) error {
+	if err := checkKey(key); err != nil {
+		return fmt.Errorf("writing in %s: %w", s.Root(), err)
+	}
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: s.full(key), IfNoneMatch: ifNone,
+		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+	})
+	if err != nil {
+		return s.fail(ctx, "creating", s.uri(key), "s3:PutObject", err)
+	}
+	return nil
+}
+
+func (s *s3Store) Delete(ctx context.Context, key string) error {
+	if err := checkKey(key); err != nil {
+		return fmt.Errorf("deleting in %s: %w", s.Root(), err)
+	}
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.full(key)})
+	if err == nil || apiCode(err) == codeNoSuchKey {
+		return nil
+	}
+	return s.fail(ctx, "deleting", s.uri(key), "s3:DeleteObject", err)
+}

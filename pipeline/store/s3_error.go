@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+
+	"github.com/drivemill/drivemill/pipeline"
+)
+
+const (
+	codeNoSuchKey    = "NoSuchKey"
+	codeNoSuchBucket = "NoSuchBucket"
+	codeNoSuchUpload = "NoSuchUpload"
+	codeConflict     = "ConditionalRequestConflict"
+)
+
+// s3Error is what went wrong with a request, in our words: the SDK's text
+// repeats itself and may quote URLs and configuration.
+type s3Error struct {
+	text  string
+	kind  error // of package pipeline, may be nil
+	cause error
+}
+
+func (e *s3Error) Error() string { return e.text }
+
+func (e *s3Error) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.cause}
+	}
+	return []error{e.kind, e.cause}
+}
+
+func apiCode(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func httpStatus(err error) int {
+	var status interface{ HTTPStatusCode() int }
+	if errors.As(err, &status) {
+		return status.HTTPStatusCode()
+	}
+	return 0
+}
+
+// fail turns an error of the SDK into one of ours. The permission is the one
+// that the request needs.
+func (s *s3Store) fail(ctx context.Context, doing, uri, permission string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s %s: %w", doing, uri, ctx.Err())
+	}
+	status, code := httpStatus(err), apiCode(err)
+	says := s3Says(status, code, err)
+	e := &s3Error{cause: err}
+	say := func(kind error, format string, args ...any) error {
+		e.kind = kind
+		e.text = doing + " " + uri + ": "
+		if kind != nil {
+			e.text += kind.Error() + ": "
+		}
+		e.text += fmt.Sprintf(format, args...)
+		return e
+	}
+	switch {
+	case strings.Contains(err.Error(), "get identity:") && !retryable(err):
+		return say(pipeline.ErrDenied, "no usable AWS credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role): %s", says)
+	case code == codeConflict:
+		return pipeline.Transient(say(nil, "%s", says))
+	case code == codeNoSuchBucket:
+		return say(pipeline.ErrNotFound, "the bucket %s does not exist", s.bucket)
+	case code == "ExpiredToken", code == "InvalidToken", code == "TokenRefreshRequired":
+		return say(pipeline.ErrDenied, "the AWS credentials have expired: %s", says)
+	case code == "InvalidAccessKeyId", code == "SignatureDoesNotMatch":
+		return say(pipeline.ErrDenied, "the server does not accept the AWS credentials: %s", says)
+	case retryable(err):
+		return pipeline.Transient(say(nil, "%s", says))
+	case status == http.StatusNotFound:
+		e.kind, e.text = pipeline.ErrNotFound, doing+" "+uri+": "+pipeline.ErrNotFound.Error()
+		return e
+	case status == http.StatusForbidden:
+		hint := ""
+		if permission == "s3:GetObject" {
+			hint = "; without s3:ListBucket S3 also answers so when the object does not exist"
+		}
+		return say(pipeline.ErrDenied, "%s is needed%s: %s", permission, hint, says)
+	case status == http.StatusPreconditionFailed && permission == "s3:GetObject":
+		return say(pipeline.ErrChanged, "%s", says)
+	case status == http.StatusPreconditionFailed:
+		return say(pipeline.ErrExists, "%s", says)
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		return say(pipeline.ErrTruncated, "%s", says)
+	case status == http.StatusMovedPermanently, code == "AuthorizationHeaderMalformed":
+		return say(nil, "the bucket is in another region than the configured %s: %s", s.client.Options().Region, says)
+	}
+	return say(nil, "%s", says)
+}
+
+// s3Says is the server's answer on one line, or the reason there is none.
+func s3Says(status int, code string, err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		text := fmt.Sprintf("%s (HTTP %d)", code, status)
+		if m := api.ErrorMessage(); m != "" && m != code {
+			text = fmt.Sprintf("%s: %s (HTTP %d)", code, m, status)
+		}
+		return oneLine(text)
+	}
+	var u *url.Error // its own text would quote the URL
+	var op *smithy.OperationError
+	switch {
+	case errors.As(err, &u):
+		err = u.Err
+	case errors.As(err, &op):
+		err = op.Err
+	}
+	return oneLine(err.Error())
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// transientIO are failures of a connection beyond those the SDK knows.
+var transientIO = []error{io.ErrUnexpectedEOF, io.EOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}
+
+// retryable reports whether a failed request may succeed later: the rules by
+// which the SDK retried it, and it ran out of attempts.
+func retryable(err error) bool {
+	switch status := httpStatus(err); {
+	case status >= 500 && status != http.StatusNotImplemented, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		return true
+	case status == 0:
+		for _, e := range transientIO {
+			if errors.Is(err, e) {
+				return true
+			}
+		}
+	}
+	switch apiCode(err) {
+	case "InternalError", "ServiceUnavailable", "OperationAborted", "RequestTimeTooSkewed":
+		return true
+	}
+	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+}
