@@ -66,10 +66,8 @@ func (t *Table) LakeName() string {
 
 // Column returns the position of the column called name, or -1.
 func (t *Table) Column(name string) int {
-	for i, f := range t.Schema.Fields() {
-		if f.Name == name {
-			return i
-		}
+	if at := t.Schema.FieldIndices(name); len(at) > 0 {
+		return at[0]
 	}
 	return -1
 }

@@ -107,12 +107,17 @@ func carried(s *BoundSource, key string) []*pipeline.Table {
 
 // forward binds all nodes that have tables.
 func (g *Graph) forward(sources []*BoundSource) (*Bound, *bindError) {
-	b := &Bound{Sources: sources}
+	b := &Bound{Sources: sources, madeBy: make(map[*pipeline.Table]origin)}
+	for i, s := range sources {
+		for k, t := range s.Tables {
+			b.madeBy[t.Stream] = origin{node: -1 - i, output: k}
+		}
+	}
 	source := make(map[*config.Input]int, len(sources))
 	for i, s := range sources {
 		source[s.Input] = i
 	}
-	at := make([]int, len(g.nodes)) // index into b.Nodes, -1 for none
+	at := make([]int, len(g.nodes)) // index into b.Nodes; -1: has no tables; -2: could not be bound
 	var issues pipeline.Issues
 	failed := -1
 	for i, n := range g.nodes {
@@ -149,7 +154,7 @@ func (g *Graph) forward(sources []*BoundSource) (*Bound, *bindError) {
 		if len(bn.In) == 0 {
 			continue
 		}
-		if err := n.bind(bn); err != nil {
+		if err := n.bind(bn, b.madeBy); err != nil {
 			if failed < 0 {
 				failed = i
 			}
@@ -161,6 +166,9 @@ func (g *Graph) forward(sources []*BoundSource) (*Bound, *bindError) {
 		}
 		at[i] = len(b.Nodes)
 		b.Nodes = append(b.Nodes, bn)
+		for k, t := range bn.Out {
+			b.madeBy[t] = origin{node: at[i], output: k}
+		}
 	}
 	if err := issues.Err(); err != nil {
 		return nil, &bindError{node: failed, err: err}
@@ -183,8 +191,8 @@ func distinct(ports []Port) []*pipeline.Table {
 	return out
 }
 
-// bind binds one node to its tables.
-func (n *node) bind(bn *BoundNode) error {
+// bind binds one node to its tables. taken are the tables of other nodes.
+func (n *node) bind(bn *BoundNode, taken map[*pipeline.Table]origin) error {
 	if n.Sink {
 		if n.sink == nil {
 			return pipeline.ErrNotLoaded
@@ -199,16 +207,52 @@ func (n *node) bind(bn *BoundNode) error {
 	if n.stage == nil {
 		return pipeline.ErrNotLoaded
 	}
-	sb, err := bindStage(n.stage, bn.In, n.As)
+	sb, err := bindStage(n.stage, bn.In, n.As, taken)
 	if err != nil {
 		return err
 	}
 	bn.Stage = sb
 	for _, o := range sb.Outputs {
-		if len(o.Columns) != o.Table.Schema.NumFields() {
-			return fmt.Errorf("stage %s explains %d of the %d columns of table %s", n.Use, len(o.Columns), o.Table.Schema.NumFields(), o.Table.LakeName())
-		}
 		bn.Out = append(bn.Out, o.Table)
+	}
+	return nil
+}
+
+// checkBinding holds a stage to its contract, on which everything derived from
+// a binding relies.
+func checkBinding(b *pipeline.Binding, in []*pipeline.Table) error {
+	inputs := make(map[*pipeline.Table]bool, len(in))
+	for _, t := range in {
+		inputs[t] = true
+	}
+	known := func(r pipeline.ColumnRef) bool {
+		return r.Table == nil || inputs[r.Table] && r.Table.Column(r.Column) >= 0
+	}
+	seen := make(map[*pipeline.Table]bool, len(b.Outputs))
+	for _, o := range b.Outputs {
+		name := o.Table.LakeName()
+		if seen[o.Table] {
+			return fmt.Errorf("two outputs for table %s", name)
+		}
+		seen[o.Table] = true
+		if len(o.Columns) != o.Table.Schema.NumFields() {
+			return fmt.Errorf("lineage for %d of the %d columns of table %s", len(o.Columns), o.Table.Schema.NumFields(), name)
+		}
+		for i, d := range o.Columns {
+			if d.Identity && len(d.Inputs) != 1 {
+				return fmt.Errorf("column %s of table %s is the same as %d columns", o.Table.Schema.Field(i).Name, name, len(d.Inputs))
+			}
+			for _, r := range d.Inputs {
+				if !known(r) {
+					return fmt.Errorf("column %s of table %s comes from a column %s that is not there", o.Table.Schema.Field(i).Name, name, r.Column)
+				}
+			}
+		}
+		for _, r := range o.Reads {
+			if !known(r.ColumnRef) {
+				return fmt.Errorf("table %s depends on a column %s that is not there", name, r.Column)
+			}
+		}
 	}
 	return nil
 }
@@ -220,26 +264,27 @@ func rename(as string, t *pipeline.Table) string {
 
 // bindStage binds a stage so that every table that leaves it is its own: two
 // branches that pass on the same table must be told apart. as renames them.
-func bindStage(s pipeline.Stage, in []*pipeline.Table, as string) (*pipeline.Binding, error) {
+func bindStage(s pipeline.Stage, in []*pipeline.Table, as string, taken map[*pipeline.Table]origin) (*pipeline.Binding, error) {
 	orig, err := s.Bind(in)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkBinding(orig, in); err != nil {
+		return nil, fmt.Errorf("the stage contradicts itself: %w", err)
 	}
 	b := *orig
 	b.Outputs = slices.Clone(orig.Outputs)
 	own := make(map[*pipeline.Table]*pipeline.Table)
 	for i, o := range b.Outputs {
-		if as == "" && !slices.Contains(in, o.Table) {
+		if _, ok := taken[o.Table]; !ok && as == "" {
 			continue
 		}
-		if own[o.Table] == nil {
-			t := *o.Table
-			if as != "" {
-				t.Alias = rename(as, o.Table)
-			}
-			own[o.Table] = &t
+		t := *o.Table
+		if as != "" {
+			t.Alias = rename(as, o.Table)
 		}
-		b.Outputs[i].Table = own[o.Table]
+		own[o.Table] = &t
+		b.Outputs[i].Table = &t
 	}
 	if len(own) == 0 {
 		return orig, nil

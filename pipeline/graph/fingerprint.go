@@ -20,12 +20,11 @@ type inputPrint struct {
 }
 
 type tablePrint struct {
-	Source  string         `json:"source,omitempty"` // of a native table: its input
+	Source  string         `json:"source,omitempty"` // of a table of an input
 	Name    string         `json:"name,omitempty"`
 	Alias   string         `json:"alias,omitempty"`
 	Clock   pipeline.Clock `json:"clock,omitzero"`
 	Columns [][2]string    `json:"columns,omitempty"` // name, type
-	Nodes   []string       `json:"nodes,omitempty"`   // of a table that nodes make
 }
 
 type nodePrint struct {
@@ -119,9 +118,9 @@ func (g *Graph) Fingerprint(sink string, t *pipeline.Table, b *Bound) string {
 	}
 	need := make(needs)
 	need.all(t)
-	f := fingerprinter{g: g, b: b, need: b.backward(need, nil), tables: make(map[*pipeline.Table]string)}
+	f := fingerprinter{g: g, b: b, need: b.upstream(need, t), tables: make(map[*pipeline.Table]string)}
 	p := g.nodes[b.Nodes[i].node].print()
-	p.In = []string{f.table(b.Nodes[i], t), schemaText(t)}
+	p.In = []string{f.table(t), schemaText(t)}
 	return hash(p)
 }
 
@@ -151,64 +150,46 @@ type fingerprinter struct {
 	tables map[*pipeline.Table]string
 }
 
-// table is the fingerprint of a table that enters node n.
-func (f *fingerprinter) table(n *BoundNode, t *pipeline.Table) string {
+// table is the fingerprint of a table and of all that is upstream of it.
+func (f *fingerprinter) table(t *pipeline.Table) string {
 	if p, ok := f.tables[t]; ok {
 		return p
 	}
-	var made tablePrint
-	for _, port := range n.From {
-		if !slices.Contains(port.Tables, t) {
-			continue
-		}
-		if port.Producer < 0 {
-			made = f.source(f.b.Sources[-1-port.Producer], t)
-			continue
-		}
-		made.Nodes = append(made.Nodes, f.output(f.b.Nodes[port.Producer], t))
+	at := f.b.madeBy[t]
+	var p string
+	if at.node < 0 {
+		s := f.b.Sources[-1-at.node]
+		p = f.source(s, s.Tables[at.output])
+	} else {
+		p = f.output(f.b.Nodes[at.node], at.output)
 	}
-	p := hash(made)
 	f.tables[t] = p
 	return p
 }
 
-func (f *fingerprinter) source(s *BoundSource, t *pipeline.Table) tablePrint {
-	for _, st := range s.Tables {
-		if st.Stream != t {
-			continue
-		}
-		p := tablePrint{
-			Source: f.g.inputPrint(s.Input, f.b.Formats[s.Input.Name]),
-			Name:   st.Native.Name, Alias: t.Alias, Clock: st.Clock,
-		}
-		need := f.need[t]
-		for i, field := range t.Schema.Fields() {
-			if need[i] {
-				p.Columns = append(p.Columns, [2]string{field.Name, field.Type.String()})
-			}
-		}
-		return p
+func (f *fingerprinter) source(s *BoundSource, st *StreamTable) string {
+	p := tablePrint{
+		Source: f.g.inputPrint(s.Input, f.b.Formats[s.Input.Name]),
+		Name:   st.Native.Name, Alias: st.Stream.Alias, Clock: st.Clock,
 	}
-	return tablePrint{}
+	need := f.need[st.Stream]
+	for i, field := range st.Stream.Schema.Fields() {
+		if need[i] {
+			p.Columns = append(p.Columns, [2]string{field.Name, field.Type.String()})
+		}
+	}
+	return hash(p)
 }
 
 // output is the fingerprint of a table that leaves node n.
-func (f *fingerprinter) output(n *BoundNode, t *pipeline.Table) string {
-	var prints []string
-	for i, o := range n.Stage.Outputs {
-		if o.Table != t {
-			continue
-		}
-		p := f.g.nodes[n.node].print()
-		p.Output = i
-		inputs := n.inputsOf(o)
-		if len(inputs) < len(n.In) {
-			p.Output = 0 // other tables of the node come and go
-		}
-		for _, in := range inputs {
-			p.In = append(p.In, f.table(n, in))
-		}
-		prints = append(prints, hash(p))
+func (f *fingerprinter) output(n *BoundNode, output int) string {
+	p := f.g.nodes[n.node].print()
+	inputs := n.inputsOf(n.Stage.Outputs[output])
+	if len(inputs) == len(n.In) {
+		p.Output = output
+	} // else other tables of the node come and go, and the number with them
+	for _, in := range inputs {
+		p.In = append(p.In, f.table(in))
 	}
-	return hash(prints)
+	return hash(p)
 }

@@ -50,7 +50,13 @@ type Bound struct {
 	// unit was read with, as "mcap/1". Whoever opens the unit fills it in;
 	// fingerprints fall back on the input's declaration where it is missing.
 	Formats map[string]string
+
+	madeBy map[*pipeline.Table]origin
 }
+
+// origin is where a table comes from: output of Nodes[node], or of
+// Sources[-1-node].
+type origin struct{ node, output int }
 
 // BoundSource is an input bound to the tables of one unit.
 type BoundSource struct {

@@ -44,11 +44,11 @@ func (b *Bound) Lineage(sink int) []ColumnLineage {
 	var out []ColumnLineage
 	for _, t := range n.Sink.Tables {
 		for i, d := range t.Columns {
-			out = append(out, ColumnLineage{Table: t.Name, Column: t.Schema.Field(i).Name, Sources: tidy(tr.derive(n, d))})
+			out = append(out, ColumnLineage{Table: t.Name, Column: t.Schema.Field(i).Name, Sources: tidy(tr.derive(d))})
 		}
-		reads := tr.reads(n, t.Reads)
+		reads := tr.reads(t.Reads)
 		for _, in := range t.Inputs {
-			reads = append(reads, tr.tableReads(n, in)...)
+			reads = append(reads, tr.tableReads(in)...)
 		}
 		if reads = tidy(reads); len(reads) > 0 {
 			out = append(out, ColumnLineage{Table: t.Name, Sources: reads})
@@ -62,7 +62,6 @@ type tracer struct {
 	b       *Bound
 	columns map[columnKey][]LineageSource
 	rows    map[*pipeline.Table][]LineageSource
-	streams map[*pipeline.Table]*StreamTable
 }
 
 type columnKey struct {
@@ -71,25 +70,18 @@ type columnKey struct {
 }
 
 func newTracer(b *Bound) *tracer {
-	tr := &tracer{
+	return &tracer{
 		b:       b,
 		columns: make(map[columnKey][]LineageSource),
 		rows:    make(map[*pipeline.Table][]LineageSource),
-		streams: make(map[*pipeline.Table]*StreamTable),
 	}
-	for _, s := range b.Sources {
-		for _, t := range s.Tables {
-			tr.streams[t.Stream] = t
-		}
-	}
-	return tr
 }
 
-// derive traces one derivation of node n.
-func (tr *tracer) derive(n *BoundNode, d pipeline.Derivation) []LineageSource {
+// derive traces one derivation.
+func (tr *tracer) derive(d pipeline.Derivation) []LineageSource {
 	var out []LineageSource
 	for _, r := range d.Inputs {
-		for _, s := range tr.refer(n, r) {
+		for _, s := range tr.refer(r) {
 			if !d.Identity {
 				s.Identity = false
 				if d.Expression != "" {
@@ -102,8 +94,8 @@ func (tr *tracer) derive(n *BoundNode, d pipeline.Derivation) []LineageSource {
 	return out
 }
 
-// refer traces a column that node n takes in.
-func (tr *tracer) refer(n *BoundNode, r pipeline.ColumnRef) []LineageSource {
+// refer traces a column of a table, or of a dataset beside the stream.
+func (tr *tracer) refer(r pipeline.ColumnRef) []LineageSource {
 	if r.Table == nil {
 		return []LineageSource{{Dataset: r.Dataset, Column: r.Column, Identity: true}}
 	}
@@ -112,45 +104,29 @@ func (tr *tracer) refer(n *BoundNode, r pipeline.ColumnRef) []LineageSource {
 		return s
 	}
 	var out []LineageSource
-	if st := tr.streams[r.Table]; st != nil {
-		if i := st.Stream.Column(r.Column); i >= 0 {
-			s := LineageSource{Input: st.Stream.Input, Table: st.Native.Name, Column: st.From[i], Identity: true}
-			if s.Column == "" {
-				s.Column, s.Attribute = r.Column, true
-			}
-			out = append(out, s)
+	at, ok := tr.b.madeBy[r.Table]
+	i := r.Table.Column(r.Column)
+	switch {
+	case !ok || i < 0:
+	case at.node >= 0:
+		out = tidy(tr.derive(tr.b.Nodes[at.node].Stage.Outputs[at.output].Columns[i]))
+	default:
+		st := tr.b.Sources[-1-at.node].Tables[at.output]
+		s := LineageSource{Input: st.Stream.Input, Table: st.Native.Name, Column: st.From[i], Identity: true}
+		if s.Column == "" {
+			s.Column, s.Attribute = r.Column, true
 		}
+		out = []LineageSource{s}
 	}
-	tr.producers(n, r.Table, func(p *BoundNode, o pipeline.Output) {
-		if i := o.Table.Column(r.Column); i >= 0 {
-			out = append(out, tr.derive(p, o.Columns[i])...)
-		}
-	})
-	out = tidy(out)
 	tr.columns[key] = out
 	return out
 }
 
-// producers calls fn for each output of a stage that arrives at n as table t.
-func (tr *tracer) producers(n *BoundNode, t *pipeline.Table, fn func(*BoundNode, pipeline.Output)) {
-	for _, port := range n.From {
-		if port.Producer < 0 || !slices.Contains(port.Tables, t) {
-			continue
-		}
-		p := tr.b.Nodes[port.Producer]
-		for _, o := range p.Stage.Outputs {
-			if o.Table == t {
-				fn(p, o)
-			}
-		}
-	}
-}
-
 // reads traces columns that decide about rows.
-func (tr *tracer) reads(n *BoundNode, reads []pipeline.Read) []LineageSource {
+func (tr *tracer) reads(reads []pipeline.Read) []LineageSource {
 	var out []LineageSource
 	for _, r := range reads {
-		for _, s := range tr.refer(n, r.ColumnRef) {
+		for _, s := range tr.refer(r.ColumnRef) {
 			s.How, s.Identity, s.Expression = r.How, false, ""
 			out = append(out, s)
 		}
@@ -158,19 +134,21 @@ func (tr *tracer) reads(n *BoundNode, reads []pipeline.Read) []LineageSource {
 	return out
 }
 
-// tableReads traces what decided about the rows of a table that n takes in.
-func (tr *tracer) tableReads(n *BoundNode, t *pipeline.Table) []LineageSource {
+// tableReads traces what decided which rows a table has.
+func (tr *tracer) tableReads(t *pipeline.Table) []LineageSource {
 	if s, ok := tr.rows[t]; ok {
 		return s
 	}
 	var out []LineageSource
-	tr.producers(n, t, func(p *BoundNode, o pipeline.Output) {
-		out = append(out, tr.reads(p, o.Reads)...)
-		for _, in := range p.inputsOf(o) {
-			out = append(out, tr.tableReads(p, in)...)
+	if at, ok := tr.b.madeBy[t]; ok && at.node >= 0 {
+		n := tr.b.Nodes[at.node]
+		o := n.Stage.Outputs[at.output]
+		out = tr.reads(o.Reads)
+		for _, in := range n.inputsOf(o) {
+			out = append(out, tr.tableReads(in)...)
 		}
-	})
-	out = tidy(out)
+		out = tidy(out)
+	}
 	tr.rows[t] = out
 	return out
 }

@@ -22,6 +22,12 @@ func (g *Graph) propagate(issues *pipeline.Issues) {
 		}
 	}
 	out := make([][]*pipeline.Table, len(g.nodes)) // nil: unknown
+	taken := make(map[*pipeline.Table]origin)
+	for _, ts := range known {
+		for _, t := range ts {
+			taken[t.Stream] = origin{}
+		}
+	}
 	for i, n := range g.nodes {
 		bn := &BoundNode{Name: n.Name, Node: n.Node, node: i}
 		unknown := n.Partial || n.Config == nil || n.stage == nil && n.sink == nil
@@ -41,10 +47,13 @@ func (g *Graph) propagate(issues *pipeline.Issues) {
 			continue
 		}
 		bn.In = distinct(bn.From)
-		err := n.bind(bn)
+		err := n.bind(bn, taken)
 		switch {
 		case err == nil:
 			out[i] = bn.Out
+			for _, t := range bn.Out {
+				taken[t] = origin{}
+			}
 		case errors.Is(err, pipeline.ErrNotLoaded):
 		default:
 			report(issues, n, err)

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"github.com/drivemill/drivemill/pipeline"
 )
 
@@ -21,22 +23,6 @@ func (n needs) all(t *pipeline.Table) {
 	}
 }
 
-// columns finds columns of tables by name.
-type columns map[*pipeline.Table]map[string]int
-
-func (c columns) of(t *pipeline.Table) map[string]int {
-	m := c[t]
-	if m == nil {
-		fields := t.Schema.Fields()
-		m = make(map[string]int, len(fields))
-		for i, f := range fields {
-			m[f.Name] = i
-		}
-		c[t] = m
-	}
-	return m
-}
-
 // sinkNeeds is what the outputs need: every column of their tables.
 func (b *Bound) sinkNeeds() needs {
 	need := make(needs)
@@ -54,15 +40,6 @@ func (b *Bound) sinkNeeds() needs {
 // completed. Tables without an entry are not needed at all: nothing that has
 // needs takes rows from them. The stages in whole need all their columns.
 func (b *Bound) backward(need needs, whole map[int]bool) needs {
-	cols := make(columns)
-	refer := func(r pipeline.ColumnRef) {
-		if r.Table == nil {
-			return
-		}
-		if i, ok := cols.of(r.Table)[r.Column]; ok {
-			need.of(r.Table)[i] = true
-		}
-	}
 	for k := len(b.Nodes) - 1; k >= 0; k-- {
 		n := b.Nodes[k]
 		if n.Stage == nil {
@@ -70,24 +47,9 @@ func (b *Bound) backward(need needs, whole map[int]bool) needs {
 		}
 		active := false
 		for _, o := range n.Stage.Outputs {
-			out, ok := need[o.Table]
-			if !ok {
-				continue
-			}
-			active = true
-			for _, t := range n.inputsOf(o) {
-				need.of(t)
-			}
-			for j, d := range o.Columns {
-				if d.Identity && !out[j] {
-					continue
-				}
-				for _, r := range d.Inputs {
-					refer(r)
-				}
-			}
-			for _, r := range o.Reads {
-				refer(r.ColumnRef)
+			if need[o.Table] != nil {
+				active = true
+				n.demand(o, need)
 			}
 		}
 		if active && whole[n.node] {
@@ -99,6 +61,57 @@ func (b *Bound) backward(need needs, whole map[int]bool) needs {
 	return need
 }
 
+// upstream is backward for one table alone.
+func (b *Bound) upstream(need needs, t *pipeline.Table) needs {
+	wanted := make(map[int][]int) // outputs by node
+	reach := func(t *pipeline.Table) {
+		if at := b.madeBy[t]; at.node >= 0 && !slices.Contains(wanted[at.node], at.output) {
+			wanted[at.node] = append(wanted[at.node], at.output)
+		}
+	}
+	reach(t)
+	// Nodes are in topological order: each hears from all its consumers before
+	// it is asked.
+	for k := b.madeBy[t].node; k >= 0; k-- {
+		for _, i := range wanted[k] {
+			for _, in := range b.Nodes[k].demand(b.Nodes[k].Stage.Outputs[i], need) {
+				reach(in)
+			}
+		}
+	}
+	return need
+}
+
+// demand adds what node n needs to make an output, and returns the tables it
+// makes it from.
+func (n *BoundNode) demand(o pipeline.Output, need needs) []*pipeline.Table {
+	refer := func(r pipeline.ColumnRef) {
+		if r.Table == nil {
+			return
+		}
+		if i := r.Table.Column(r.Column); i >= 0 {
+			need.of(r.Table)[i] = true
+		}
+	}
+	inputs := n.inputsOf(o)
+	for _, t := range inputs {
+		need.of(t)
+	}
+	out := need.of(o.Table)
+	for j, d := range o.Columns {
+		if d.Identity && !out[j] {
+			continue
+		}
+		for _, r := range d.Inputs {
+			refer(r)
+		}
+	}
+	for _, r := range o.Reads {
+		refer(r.ColumnRef)
+	}
+	return inputs
+}
+
 // inputsOf lists the tables that an output of a stage depends on: those its
 // columns and reads name. Where they name none, or where the stage remembers
 // rows, all tables of the stage count.
@@ -106,20 +119,21 @@ func (n *BoundNode) inputsOf(o pipeline.Output) []*pipeline.Table {
 	if n.Stage.State != pipeline.StateNone {
 		return n.In
 	}
+	var out []*pipeline.Table
 	named := make(map[*pipeline.Table]bool)
+	name := func(t *pipeline.Table) {
+		if t != nil && !named[t] {
+			named[t] = true
+			out = append(out, t)
+		}
+	}
 	for _, d := range o.Columns {
 		for _, r := range d.Inputs {
-			named[r.Table] = true
+			name(r.Table)
 		}
 	}
 	for _, r := range o.Reads {
-		named[r.Table] = true
-	}
-	var out []*pipeline.Table
-	for _, t := range n.In {
-		if named[t] {
-			out = append(out, t)
-		}
+		name(r.Table)
 	}
 	if len(out) == 0 {
 		return n.In
