@@ -133,6 +133,9 @@ func (s *scanner) step(ctx context.Context, off int64) (int64, error) {
 			}
 			s.problem("bad_connection", off, false, "%v", err)
 		}
+	case opBagHeader, opChunkInfo:
+	default:
+		s.problem("corrupt", off, true, "record with op %#02x and %d bytes of data is skipped", r.op, r.dataLen)
 	}
 	if r.end() > s.in.size {
 		return 0, s.in.truncated(off, fmt.Sprintf("inside a record with op %#02x", r.op))
