@@ -130,7 +130,7 @@ type Text struct {
 
 func (t Text) String() string { return t.Value }
 
-// Issuef makes a mistake at the n-th byte of the text.
+// Issuef makes a mistake at character n of the text, counted from 0.
 func (t Text) Issuef(n int, format string, args ...any) *Issue {
 	return &Issue{Pos: t.Pos.Shift(n), Path: t.Path, Message: fmt.Sprintf(format, args...)}
 }

@@ -139,6 +139,7 @@ var (
 	RecordEqual            = array.RecordEqual
 	ArrayEqual             = array.Equal
 	NewBufferBytes         = memory.NewBufferBytes
+	NewResizableBuffer     = memory.NewResizableBuffer
 	NewBufferWithAllocator = memory.NewBufferWithAllocator
 	NewGoAllocator         = memory.NewGoAllocator
 	NewCheckedAllocator    = memory.NewCheckedAllocator
