@@ -108,7 +108,7 @@ func CollectGarbage(ctx context.Context, st pipeline.Store, opt GCOptions) ([]Ga
 	err = store.Uploads(ctx, st, func(u store.Upload) error {
 		if opt.Now().Sub(u.Started) >= opt.OlderThan {
 			uploads = append(uploads, u)
-			out = append(out, Garbage{Kind: "upload", Key: u.Key, Bytes: u.Size})
+			out = append(out, Garbage{Kind: "upload", Key: u.Key, Bytes: max(u.Size, 0)})
 		}
 		return nil
 	})

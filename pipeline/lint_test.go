@@ -1,0 +1,182 @@
+package pipeline
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/drivemill/drivemill/"
+
+// mayImport lists what formats and stages import of this module beside the
+// contracts below; every other import between them is a mistake.
+var contracts = []string{
+	"pipeline", "pipeline/arrow", "pipeline/column", "pipeline/expr", "pipeline/store", "pipeline/config", "formats/message",
+}
+
+// exceptions are imports between rooms that are wanted, with the reason.
+var exceptions = map[string]string{
+	"formats/message/ros1 -> formats/message/rosmsg": "both ROS encodings share the grammar of definitions",
+	"formats/message/cdr -> formats/message/rosmsg":  "both ROS encodings share the grammar of definitions",
+	"formats/message/ros1 -> formats/message/wire":   "both ROS encodings compile to the same kind of program",
+	"formats/message/cdr -> formats/message/wire":    "both ROS encodings compile to the same kind of program",
+	"formats/message/wire -> formats/message/rosmsg": "programs are compiled from parsed definitions",
+}
+
+type sourceFile struct {
+	path string // from the root of the module
+	dir  string
+	file *ast.File
+	fset *token.FileSet
+}
+
+// sources parses every Go file of the module.
+func sources(t *testing.T, tests bool) []sourceFile {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []sourceFile
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); n != "." && strings.HasPrefix(n, ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || !tests && strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		out = append(out, sourceFile{path: rel, dir: strings.TrimSuffix(rel, "/"+filepath.Base(rel)), file: f, fset: fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 50 {
+		t.Fatalf("only %d source files found below %s", len(out), root)
+	}
+	return out
+}
+
+// Rooms import contracts, not each other.
+func TestImports(t *testing.T) {
+	used := make(map[string]bool)
+	for _, s := range sources(t, false) {
+		for _, i := range s.file.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			if strings.HasPrefix(path, "github.com/apache/arrow") && s.dir != "pipeline/arrow" && !strings.HasPrefix(s.path, "bench/deps") {
+				t.Errorf("%s imports %s: use %spipeline/arrow", s.path, path, module)
+			}
+			own, ok := strings.CutPrefix(path, module)
+			if !ok || !strings.HasPrefix(s.dir, "formats/") && !strings.HasPrefix(s.dir, "stages/") {
+				continue
+			}
+			allowed := false
+			for _, c := range contracts {
+				allowed = allowed || own == c
+			}
+			if !allowed {
+				edge := s.dir + " -> " + own
+				if exceptions[edge] == "" {
+					t.Errorf("%s imports %s: formats and stages import contracts, not each other", s.path, path)
+				}
+				used[edge] = true
+			}
+		}
+	}
+	for edge := range exceptions {
+		if !used[edge] {
+			t.Errorf("exception %q is not needed any more", edge)
+		}
+	}
+}
+
+// House rules that a reader would otherwise have to enforce.
+func TestHouseRules(t *testing.T) {
+	banned := map[string]string{
+		"utils": "name it after what it does", "common": "name it after what it does", "helpers": "name it after what it does",
+	}
+	for _, s := range sources(t, false) {
+		if why := banned[s.file.Name.Name]; why != "" {
+			t.Errorf("%s: package %s: %s", s.path, s.file.Name.Name, why)
+		}
+		inMain := strings.HasPrefix(s.dir, "cmd/") || s.file.Name.Name == "main"
+		forTests := strings.HasPrefix(s.dir, "pipeline/pipetest")
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Name.Name == "init" && n.Recv == nil {
+					t.Errorf("%s: init function: register in a plain function call", s.fset.Position(n.Pos()))
+				}
+			case *ast.SelectorExpr:
+				x, ok := n.X.(*ast.Ident)
+				if !ok || inMain || forTests {
+					return true
+				}
+				switch x.Name + "." + n.Sel.Name {
+				case "context.Background", "context.TODO":
+					t.Errorf("%s: a context comes from the caller", s.fset.Position(n.Pos()))
+				case "log.Fatal", "log.Fatalf", "os.Exit":
+					t.Errorf("%s: return an error; only cmd ends the process", s.fset.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
+// Every package begins with a comment that says what it is.
+func TestPackageComments(t *testing.T) {
+	has := make(map[string]bool)
+	for _, s := range sources(t, false) {
+		if s.file.Doc != nil && strings.TrimSpace(s.file.Doc.Text()) != "" {
+			has[s.dir] = true
+		} else if !has[s.dir] {
+			has[s.dir] = false
+		}
+	}
+	for dir, ok := range has {
+		if !ok && dir != "bench" {
+			t.Errorf("package %s has no package comment", dir)
+		}
+	}
+}
+
+// Every direct dependency is named in ARCHITECTURE.md with its reason.
+func TestDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		if !strings.Contains(string(arch), "`"+m[1]+"`") {
+			t.Errorf("ARCHITECTURE.md does not say why %s is needed", m[1])
+		}
+	}
+}
