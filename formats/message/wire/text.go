@@ -1,0 +1,98 @@
+package wire
+
+import (
+	"encoding/binary"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// validUTF8 reports whether b is UTF-8, fast where it is ASCII.
+func validUTF8(b []byte) bool {
+	const high = 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		if binary.LittleEndian.Uint64(b[i:])&high != 0 {
+			return utf8.Valid(b[i:])
+		}
+	}
+	for ; i < len(b); i++ {
+		if b[i] >= utf8.RuneSelf {
+			return utf8.Valid(b[i:])
+		}
+	}
+	return true
+}
+
+// wide reads a wide string whose length field says n and returns the position
+// behind, or -1. The text must be sound UTF-16 without U+0000, but for one at
+// the end that some writers put: that is what tells the layouts apart.
+func (f *frame) wide(o *op, n, pos int) int {
+	unit := 2
+	switch f.p.dialect.Wide {
+	case Wide4:
+		unit = 4
+	case WideBytes:
+		if n%2 != 0 {
+			return f.fail(InvalidUTF16, pos-4, o.path)
+		}
+		n /= 2
+	}
+	if n > (len(f.msg)-pos)/unit {
+		return f.fail(LengthBeyondEnd, pos-4, o.path)
+	}
+	begin := pos
+	end := pos + n*unit
+	at := func(p int) (uint32, bool) {
+		u := f.msg[p : p+unit]
+		switch {
+		case unit == 4:
+			v := f.u32(p)
+			return v, v <= 0xffff
+		case f.be:
+			return uint32(binary.BigEndian.Uint16(u)), true
+		}
+		return uint32(binary.LittleEndian.Uint16(u)), true
+	}
+	for ; pos < end; pos += unit {
+		v, ok := at(pos)
+		if !ok || v == 0 && pos+unit < end {
+			return f.fail(InvalidUTF16, begin, o.path)
+		}
+		if v == 0 {
+			continue
+		}
+		r := rune(v)
+		if utf16.IsSurrogate(r) {
+			if pos+2*unit > end {
+				return f.fail(InvalidUTF16, begin, o.path)
+			}
+			low, _ := at(pos + unit)
+			if r = utf16.DecodeRune(r, rune(low)); r == utf8.RuneError {
+				return f.fail(InvalidUTF16, begin, o.path)
+			}
+			pos += unit
+		}
+		f.digest = f.digest*1099511628211 ^ uint64(r)
+		if o.col >= 0 {
+			c := f.cols[o.col]
+			c.Grow(utf8.UTFMax)
+			c.Data = utf8.AppendRune(c.Data, r)
+		}
+	}
+	f.digest = f.digest*1099511628211 ^ 1<<32
+	if o.col >= 0 {
+		c := f.cols[o.col]
+		c.CloseValue(len(c.Data))
+	}
+	return end
+}
+
+// Probe walks over one message without columns and returns how many bytes
+// follow its last field and a digest of its wide strings.
+func (p *Program) Probe(data []byte, start, end int) (left int, digest uint64, ok bool) {
+	f := p.acquire(nil, data)
+	defer p.release(f)
+	f.digest = 0
+	left = f.message(start, end)
+	return left, f.digest, left >= 0
+}
