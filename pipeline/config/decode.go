@@ -87,6 +87,10 @@ func (d decoder) slice(v *Value, path string, rv reflect.Value, f *field) bool {
 		rv.Set(reflect.Append(rv, item))
 		return true
 	}
+	if f != nil && f.required && len(v.Items) == 0 {
+		d.addf(v, path, "is empty")
+		return false
+	}
 	ok := true
 	for i, iv := range v.Items {
 		item := reflect.New(rv.Type().Elem()).Elem()
@@ -225,8 +229,14 @@ func (d decoder) mapping(v *Value, path, short string, targets []reflect.Value) 
 		if val, is := rv.Addr().Interface().(validator); is {
 			var own pipeline.Issues
 			val.Validate(&own)
-			if err := own.Err(); err != nil {
-				d.issues.Add(err)
+			for _, is := range own.All() {
+				if is.Path == "" {
+					is.Path = path
+				}
+				if is.Pos == (pipeline.Pos{}) {
+					is.Pos = v.at()
+				}
+				d.issues.Add(is)
 				ok = false
 			}
 		}

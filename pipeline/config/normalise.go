@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -174,11 +175,15 @@ func isDefault(f field, rv reflect.Value) bool {
 }
 
 func (e *encoder) string(s string) {
-	b, err := json.Marshal(s)
-	if err != nil {
+	if e.defaults {
+		s = strings.ReplaceAll(s, "${", "$${") // it is read as a pipeline again
+	}
+	enc := json.NewEncoder(&e.Buffer)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
 		panic(fmt.Sprintf("config: text is no JSON: %v", err))
 	}
-	e.Write(b)
+	e.Truncate(e.Len() - 1) // the line feed
 }
 
 func (e *encoder) value(rv reflect.Value, f *field) {

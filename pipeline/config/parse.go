@@ -44,7 +44,7 @@ func Parse(file string, data []byte, opts LoadOptions, issues *pipeline.Issues) 
 	if doc.next != nil {
 		issues.Addf(b.pos(doc.next), "", "a second document begins here; a file holds one")
 	}
-	root := b.build(doc.first, 0)
+	root := b.build(doc.first, "", 0)
 	if root == nil || b.full {
 		return nil
 	}
@@ -99,6 +99,10 @@ func parseYAML(data []byte) (doc document, err error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
+// parserError matches the messages in which yaml counts lines from 0: those of
+// its parser. Its scanner counts from 1.
+var parserError = regexp.MustCompile(`^did not find expected (<|node|'-'|key|',')`)
+
 // syntaxIssue turns an error of the YAML parser into a mistake with a place.
 func syntaxIssue(file string, data []byte, err error, issues *pipeline.Issues) {
 	msg := err.Error()
@@ -106,6 +110,9 @@ func syntaxIssue(file string, data []byte, err error, issues *pipeline.Issues) {
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		msg = msg[len(m[0]):]
 		line, _ = strconv.Atoi(m[1])
+		if parserError.MatchString(msg) {
+			line++
+		}
 	}
 	lines := bytes.Split(data, []byte("\n"))
 	// Tabs are the usual suspect, and the parser names them in many ways.
@@ -142,7 +149,7 @@ func (b *builder) pos(n *yaml.Node) pipeline.Pos {
 	return pipeline.Pos{File: b.file, Line: n.Line, Col: n.Column}
 }
 
-func (b *builder) build(n *yaml.Node, depth int) *Value {
+func (b *builder) build(n *yaml.Node, path string, depth int) *Value {
 	if b.full {
 		return nil
 	}
@@ -150,9 +157,9 @@ func (b *builder) build(n *yaml.Node, depth int) *Value {
 	if b.count > maxValues || depth > maxDepth {
 		b.full = true
 		if depth > maxDepth {
-			b.issues.Addf(b.pos(n), "", "nested more than %d levels deep", maxDepth)
+			b.issues.Addf(b.pos(n), path, "nested more than %d levels deep", maxDepth)
 		} else {
-			b.issues.Addf(b.pos(n), "", "the file expands to more than %d values; aliases repeat too much", maxValues)
+			b.issues.Addf(b.pos(n), path, "the file expands to more than %d values; aliases repeat too much", maxValues)
 		}
 		return nil
 	}
@@ -160,21 +167,21 @@ func (b *builder) build(n *yaml.Node, depth int) *Value {
 	switch n.Kind {
 	case yaml.AliasNode:
 		if n.Alias == nil || b.open[n.Alias] {
-			b.issues.Addf(v.Pos, "", "alias *%s contains itself", n.Value)
+			b.issues.Addf(v.Pos, path, "alias *%s contains itself", n.Value)
 			v.bad = true
 			return v
 		}
 		b.open[n.Alias] = true
-		v = b.build(n.Alias, depth+1)
+		v = b.build(n.Alias, path, depth+1)
 		delete(b.open, n.Alias)
 		return v
 	case yaml.ScalarNode:
-		b.scalar(n, v)
+		b.scalar(n, path, v)
 	case yaml.SequenceNode:
 		v.Kind = List
-		b.checkTag(n, v, "!!seq")
-		for _, c := range n.Content {
-			item := b.build(c, depth+1)
+		b.checkTag(n, path, v, "!!seq")
+		for i, c := range n.Content {
+			item := b.build(c, join(path, strconv.Itoa(i)), depth+1)
 			if item == nil {
 				return nil
 			}
@@ -183,28 +190,28 @@ func (b *builder) build(n *yaml.Node, depth int) *Value {
 		}
 	case yaml.MappingNode:
 		v.Kind = Mapping
-		b.checkTag(n, v, "!!map")
+		b.checkTag(n, path, v, "!!map")
 		if n.Anchor != "" && !b.open[n] {
 			// An alias to a mapping inside that very mapping.
 			b.open[n] = true
 			defer delete(b.open, n)
 		}
-		return b.mapping(n, v, depth)
+		return b.mapping(n, path, v, depth)
 	default:
-		b.issues.Addf(v.Pos, "", "not valid YAML")
+		b.issues.Addf(v.Pos, path, "not valid YAML")
 		v.bad = true
 	}
 	return v
 }
 
-func (b *builder) checkTag(n *yaml.Node, v *Value, want string) {
+func (b *builder) checkTag(n *yaml.Node, path string, v *Value, want string) {
 	if n.Style&yaml.TaggedStyle != 0 && n.ShortTag() != want {
-		b.issues.Addf(v.Pos, "", "the tag %s means nothing here", n.Tag)
+		b.issues.Addf(v.Pos, path, "the tag %s means nothing here", n.Tag)
 		v.bad = true
 	}
 }
 
-func (b *builder) scalar(n *yaml.Node, v *Value) {
+func (b *builder) scalar(n *yaml.Node, path string, v *Value) {
 	v.Kind = Scalar
 	v.Text = n.Value
 	v.tag = n.ShortTag()
@@ -212,7 +219,7 @@ func (b *builder) scalar(n *yaml.Node, v *Value) {
 		switch v.tag {
 		case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp":
 		default:
-			b.issues.Addf(v.Pos, "", "the tag %s means nothing here", n.Tag)
+			b.issues.Addf(v.Pos, path, "the tag %s means nothing here", n.Tag)
 			v.bad = true
 		}
 	}
@@ -244,7 +251,7 @@ func (b *builder) blockStart(p pipeline.Pos) pipeline.Pos {
 	return p
 }
 
-func (b *builder) mapping(n *yaml.Node, v *Value, depth int) *Value {
+func (b *builder) mapping(n *yaml.Node, path string, v *Value, depth int) *Value {
 	seen := make(map[string]pipeline.Pos, len(n.Content)/2)
 	var merges []*Value
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -254,10 +261,10 @@ func (b *builder) mapping(n *yaml.Node, v *Value, depth int) *Value {
 			k = k.Alias
 		}
 		if k.Kind != yaml.ScalarNode {
-			b.issues.Addf(pos, "", "a key must be a plain name")
+			b.issues.Addf(pos, path, "a key must be a plain name")
 			continue
 		}
-		val := b.build(c, depth+1)
+		val := b.build(c, join(path, k.Value), depth+1)
 		if val == nil {
 			return nil
 		}
@@ -267,20 +274,20 @@ func (b *builder) mapping(n *yaml.Node, v *Value, depth int) *Value {
 			continue
 		}
 		if first, ok := seen[k.Value]; ok {
-			b.issues.Addf(pos, "", "the key %s is given twice, first on line %d", quote(k.Value), first.Line)
+			b.issues.Addf(pos, join(path, k.Value), "the key is given twice, first on line %d", first.Line)
 			continue
 		}
 		seen[k.Value] = pos
 		v.Fields = append(v.Fields, Field{Key: k.Value, Pos: pos, Value: val})
 	}
 	for _, m := range merges {
-		b.merge(v, m, seen)
+		b.merge(v, m, path, seen)
 	}
 	return v
 }
 
 // merge adds the keys of m, a mapping or a list of them, that v does not have.
-func (b *builder) merge(v, m *Value, seen map[string]pipeline.Pos) {
+func (b *builder) merge(v, m *Value, path string, seen map[string]pipeline.Pos) {
 	switch {
 	case m.bad:
 	case m.Kind == Mapping:
@@ -293,13 +300,13 @@ func (b *builder) merge(v, m *Value, seen map[string]pipeline.Pos) {
 	case m.Kind == List:
 		for _, item := range m.Items {
 			if item.Kind != Mapping {
-				b.issues.Addf(item.Pos, "", "<< wants mappings, got %s", item.describe())
+				b.issues.Addf(item.Pos, path, "<< wants mappings, got %s", item.describe())
 				continue
 			}
-			b.merge(v, item, seen)
+			b.merge(v, item, path, seen)
 		}
 	default:
-		b.issues.Addf(m.Pos, "", "<< wants a mapping, got %s", m.describe())
+		b.issues.Addf(m.Pos, path, "<< wants a mapping, got %s", m.describe())
 	}
 }
 
