@@ -9,6 +9,7 @@ package arrow
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/decimal128"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
@@ -27,6 +28,16 @@ type (
 	StructType        = arrow.StructType
 	DictionaryType    = arrow.DictionaryType
 	Decimal128Type    = arrow.Decimal128Type
+	TimeUnit          = arrow.TimeUnit
+	DecimalNumber     = decimal128.Num
+)
+
+// Units of timestamps and durations outside batches.
+const (
+	Second      = arrow.Second
+	Millisecond = arrow.Millisecond
+	Microsecond = arrow.Microsecond
+	Nanosecond  = arrow.Nanosecond
 )
 
 // Arrays and records.
@@ -125,6 +136,7 @@ var (
 	NewMetadata            = arrow.NewMetadata
 	ListOf                 = arrow.ListOf
 	ListOfField            = arrow.ListOfField
+	ListOfNonNullable      = arrow.ListOfNonNullable
 	FixedSizeListOf        = arrow.FixedSizeListOf
 	StructOf               = arrow.StructOf
 	TypeEqual              = arrow.TypeEqual
@@ -134,6 +146,8 @@ var (
 	MakeFromData           = array.MakeFromData
 	NewSlice               = array.NewSlice
 	NewRecord              = array.NewRecord
+	NewDictionaryArray     = array.NewDictionaryArray
+	NewDecimalNumber       = decimal128.New
 	Concatenate            = array.Concatenate
 	NewDictionaryArray     = array.NewDictionaryArray
 	RecordEqual            = array.RecordEqual
