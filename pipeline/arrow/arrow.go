@@ -138,6 +138,7 @@ var (
 	ListOfField            = arrow.ListOfField
 	ListOfNonNullable      = arrow.ListOfNonNullable
 	FixedSizeListOf        = arrow.FixedSizeListOf
+	FixedSizeListOfField   = arrow.FixedSizeListOfField
 	StructOf               = arrow.StructOf
 	TypeEqual              = arrow.TypeEqual
 	NewData                = array.NewData
