@@ -53,7 +53,7 @@ func newFile(w io.Writer, p *plan, codec compress.Codec, sort []string) *file {
 	cfg.DataPageStatistics = false
 	cfg.KeyValueMetadata = map[string]string{metaKey: p.meta}
 	for _, name := range sort {
-		cfg.Sorting.SortingColumns = append(cfg.Sorting.SortingColumns, pq.Ascending(name))
+		cfg.Sorting.SortingColumns = append(cfg.Sorting.SortingColumns, pq.NullsFirst(pq.Ascending(name)))
 	}
 	f.w = pq.NewWriter(w, cfg)
 	return f
@@ -313,6 +313,7 @@ func (e *columnEncoder) nestedPages(g *rowGroup, n *node, arr arrow.Array, first
 		}
 		return e.page(g, l, first+i, arr, e.selection(), e.levels)
 	}
+	defer func() { e.flat.leaf = nil }() // e outlives the row group
 	return e.flat.flatten(n, arr, from, to)
 }
 

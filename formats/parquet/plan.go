@@ -241,6 +241,9 @@ func (n *node) fill(m Mapping) error {
 			if err != nil {
 				return fmt.Errorf("field %s: %w", f.Name, err)
 			}
+			if k.leaf != nil && k.leaf.cell == cellLabel {
+				return fmt.Errorf("field %s: batches have no labels inside structs: %w", f.Name, pipeline.ErrUnsupported)
+			}
 			n.kids = append(n.kids, k)
 		}
 		return nil
@@ -261,6 +264,9 @@ func (n *node) fillList(elem arrow.Field, m Mapping) error {
 	k := &node{name: "element", nullable: elem.Nullable, typ: elem.Type}
 	if err := k.fill(m); err != nil {
 		return err
+	}
+	if k.leaf != nil && k.leaf.cell == cellLabel {
+		return fmt.Errorf("batches have no labels inside lists: %w", pipeline.ErrUnsupported)
 	}
 	n.kids = []*node{k}
 	return nil

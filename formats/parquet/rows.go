@@ -1,7 +1,7 @@
 package parquet
 
 import (
-	"slices"
+	"fmt"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -30,8 +30,8 @@ type rows struct {
 	key    []int // columns to sort by
 	limits
 
-	chunks   [][]arrow.Array
-	tail     []*column.Column
+	chunks   []arrow.Record
+	tail     []tailColumn
 	tailSize int64
 	n        int
 	size     int64
@@ -59,45 +59,96 @@ func sortable(t arrow.DataType) bool {
 	return false
 }
 
-// add takes rows of cols, from row from on, until the row group is full, and
-// returns how far it came. The arrays are retained or copied.
-func (r *rows) add(cols []arrow.Array, from, to int) (end int, full bool) {
+// add takes rows of rec, from row from on, until the row group is full, and
+// returns how far it came. The record is retained or copied.
+func (r *rows) add(rec arrow.Record, from int) (end int, full bool) {
 	size := func(from, to int) int64 {
 		sum := int64(0)
-		for _, c := range cols {
+		for _, c := range rec.Columns() {
 			sum += rawBytes(c, from, to)
 		}
 		return sum
 	}
-	end = rowsWithin(size, from, to, r.rows-r.n, r.bytes-r.size)
-	if end == from {
-		return end, false
-	}
+	end = rowsWithin(size, from, int(rec.NumRows()), r.rows-r.n, r.bytes-r.size)
 	s := size(from, end)
 	r.n += end - from
 	r.size += s
 	if end-from < smallRows {
-		r.addSmall(cols, from, end, s)
+		r.addSmall(rec, from, end, s)
 	} else {
 		r.flushTail()
-		chunk := make([]arrow.Array, len(cols))
-		for i, c := range cols {
-			chunk[i] = arrow.NewSlice(c, int64(from), int64(end))
-		}
-		r.chunks = append(r.chunks, chunk)
+		r.chunks = append(r.chunks, rec.NewSlice(int64(from), int64(end)))
 	}
 	return end, r.n >= r.rows || r.size >= r.bytes
 }
 
-func (r *rows) addSmall(cols []arrow.Array, from, to int, size int64) {
-	if r.tail == nil {
-		r.tail = make([]*column.Column, len(cols))
-		for i, f := range r.schema.Fields() {
-			r.tail[i] = column.New(r.mem, spelled(f.Type))
+// tailColumn copies short batches together. Labels get a dictionary of their own.
+type tailColumn struct {
+	*column.Column
+	labels *column.Column
+	known  map[string]int32
+}
+
+func newTailColumn(mem arrow.Allocator, t arrow.DataType) tailColumn {
+	if t.ID() == arrow.DICTIONARY {
+		return tailColumn{
+			Column: column.New(mem, arrow.Int32Type), labels: column.New(mem, arrow.StringType),
+			known: make(map[string]int32),
 		}
 	}
-	for i, c := range cols {
-		appendRows(r.tail[i], c, from, to)
+	return tailColumn{Column: column.New(mem, t)}
+}
+
+func (c *tailColumn) append(arr arrow.Array, from, to int) {
+	if c.labels == nil {
+		appendRows(c.Column, arr, from, to)
+		return
+	}
+	codes := fixed[int32](arr)
+	data, off := texts(arr.(*arrow.Dictionary).Dictionary())
+	for i := from; i < to; i++ {
+		if arr.IsNull(i) {
+			c.AppendNull()
+			continue
+		}
+		v := data[off[codes[i]]:off[codes[i]+1]]
+		code, ok := c.known[string(v)]
+		if !ok {
+			code = int32(c.labels.N)
+			c.known[string(v)] = code
+			c.labels.AppendBytes(v)
+		}
+		c.AppendInt32(code)
+	}
+}
+
+func (c *tailColumn) finish(t arrow.DataType) arrow.Array {
+	if c.labels == nil {
+		return c.Finish()
+	}
+	clear(c.known)
+	codes, labels := c.Finish(), c.labels.Finish()
+	defer codes.Release()
+	defer labels.Release()
+	return arrow.NewDictionaryArray(t, codes, labels)
+}
+
+func (c *tailColumn) release() {
+	c.Release()
+	if c.labels != nil {
+		c.labels.Release()
+	}
+}
+
+func (r *rows) addSmall(rec arrow.Record, from, to int, size int64) {
+	if r.tail == nil {
+		r.tail = make([]tailColumn, r.schema.NumFields())
+		for i, f := range r.schema.Fields() {
+			r.tail[i] = newTailColumn(r.mem, f.Type)
+		}
+	}
+	for i, c := range rec.Columns() {
+		r.tail[i].append(c, from, to)
 	}
 	r.tailSize += size
 	if r.tail[0].N >= tailRows || r.tailSize >= tailBytes {
@@ -109,147 +160,51 @@ func (r *rows) flushTail() {
 	if len(r.tail) == 0 || r.tail[0].N == 0 {
 		return
 	}
-	chunk := make([]arrow.Array, len(r.tail))
-	for i, c := range r.tail {
-		chunk[i] = c.Finish()
+	n := r.tail[0].N
+	cols := make([]arrow.Array, len(r.tail))
+	for i := range r.tail {
+		cols[i] = r.tail[i].finish(r.schema.Field(i).Type)
+		defer cols[i].Release()
 	}
-	r.chunks = append(r.chunks, chunk)
+	r.chunks = append(r.chunks, arrow.NewRecord(r.schema, cols, int64(n)))
 	r.tailSize = 0
 }
 
 // take returns what is there as one record, sorted, and starts anew. The
 // caller releases the record; it is nil when nothing is there.
-func (r *rows) take() arrow.Record {
+func (r *rows) take() (arrow.Record, error) {
 	if r.n == 0 {
-		return nil
+		return nil, nil
 	}
 	r.flushTail()
-	chunks, n := r.chunks, r.n
-	r.chunks, r.tail, r.n, r.size = nil, nil, 0, 0
-	defer releaseChunks(chunks)
-	spans := sortRows(chunks, r.key, n)
-	cols := make([]arrow.Array, len(r.schema.Fields()))
-	for i, f := range r.schema.Fields() {
-		cols[i] = r.join(f.Type, chunks, i, spans)
+	defer r.drop()
+	rec, err := column.ConcatRecords(r.mem, r.chunks)
+	if err != nil {
+		return nil, fmt.Errorf("joining rows: %w", err)
 	}
-	rec := arrow.NewRecord(r.schema, cols, int64(n))
-	for _, c := range cols {
-		c.Release()
+	order, err := column.SortRows(rec, r.key)
+	if err != nil || order == nil {
+		if err != nil {
+			rec.Release()
+		}
+		return rec, err
 	}
-	return rec
+	defer rec.Release()
+	return column.TakeRecord(r.mem, rec, order)
 }
 
 // drop forgets what is there.
 func (r *rows) drop() {
-	for _, c := range r.tail {
-		c.Release()
+	for i := range r.tail {
+		r.tail[i].release()
 	}
-	releaseChunks(r.chunks)
-	r.chunks, r.tail, r.n, r.size = nil, nil, 0, 0
+	for _, rec := range r.chunks {
+		rec.Release()
+	}
+	r.chunks, r.tail, r.tailSize, r.n, r.size = nil, nil, 0, 0, 0
 }
 
-func releaseChunks(chunks [][]arrow.Array) {
-	for _, chunk := range chunks {
-		for _, a := range chunk {
-			a.Release()
-		}
-	}
-}
-
-// span is consecutive rows of a chunk.
-type span struct{ chunk, from, to int }
-
-// join puts the spans of column i of the chunks into one array of type t.
-func (r *rows) join(t arrow.DataType, chunks [][]arrow.Array, i int, spans []span) arrow.Array {
-	if len(spans) == 1 && len(chunks) == 1 {
-		if a := chunks[0][i]; arrow.TypeEqual(a.DataType(), t) {
-			a.Retain()
-			return a
-		}
-	}
-	if t.ID() == arrow.DICTIONARY {
-		return r.joinLabels(t, chunks, i, spans)
-	}
-	c := column.New(r.mem, spelled(t))
-	for _, s := range spans {
-		appendRows(c, chunks[s.chunk][i], s.from, s.to)
-	}
-	return c.Finish()
-}
-
-// joinLabels gives labels of several dictionaries one in common.
-func (r *rows) joinLabels(t arrow.DataType, chunks [][]arrow.Array, i int, spans []span) arrow.Array {
-	index, dict := column.New(r.mem, arrow.Int32Type), column.New(r.mem, arrow.StringType)
-	known := make(map[string]int32)
-	add := func(v []byte) int32 {
-		e, ok := known[string(v)]
-		if !ok {
-			e = int32(dict.N)
-			known[string(v)] = e
-			dict.AppendBytes(v)
-		}
-		return e
-	}
-	remap := make([][]int32, len(chunks)) // entry+1 of each label
-	for _, s := range spans {
-		arr := chunks[s.chunk][i]
-		labels, isLabels := arr.(*arrow.Dictionary)
-		values := arr
-		var keys []int32
-		if isLabels {
-			values, keys = labels.Dictionary(), fixed[int32](arr)
-			if remap[s.chunk] == nil {
-				remap[s.chunk] = make([]int32, values.Len())
-			}
-		}
-		data, off := texts(values)
-		index.Grow(4 * (s.to - s.from))
-		for k := s.from; k < s.to; k++ {
-			switch {
-			case arr.IsNull(k):
-				index.AppendNull()
-			case !isLabels:
-				index.AppendInt32(add(data[off[k]:off[k+1]]))
-			default:
-				e := &remap[s.chunk][keys[k]]
-				if *e == 0 {
-					*e = add(data[off[keys[k]]:off[keys[k]+1]]) + 1
-				}
-				index.AppendInt32(*e - 1)
-			}
-		}
-	}
-	x, d := index.Finish(), dict.Finish()
-	defer x.Release()
-	defer d.Release()
-	return arrow.NewDictionaryArray(t, x, d)
-}
-
-// spelled is t with dictionaries replaced by strings, which columns hold.
-func spelled(t arrow.DataType) arrow.DataType {
-	field := func(f arrow.Field) arrow.Field {
-		f.Type = spelled(f.Type)
-		return f
-	}
-	switch t := t.(type) {
-	case *arrow.DictionaryType:
-		return t.ValueType
-	case *arrow.ListType:
-		return arrow.ListOfField(field(t.ElemField()))
-	case *arrow.FixedSizeListType:
-		return arrow.FixedSizeListOfField(t.Len(), field(t.ElemField()))
-	case *arrow.StructType:
-		fields := slices.Clone(t.Fields())
-		for i := range fields {
-			fields[i] = field(fields[i])
-		}
-		return arrow.StructOf(fields...)
-	}
-	return t
-}
-
-// appendRows appends rows [from, to) of arr, which has the type of c, or
-// labels where c has strings.
+// appendRows appends rows [from, to) of arr, which has the type of c.
 func appendRows(c *column.Column, arr arrow.Array, from, to int) {
 	if c.Kind == column.Empty {
 		c.AppendNulls(to - from)
@@ -291,13 +246,6 @@ func appendValid(c *column.Column, arr arrow.Array, from, to int) {
 			c.AppendBool(bits[i>>3]&(1<<(i&7)) != 0)
 		}
 	case column.Var:
-		if a, ok := arr.(*arrow.Dictionary); ok {
-			data, off := texts(a.Dictionary())
-			for _, k := range fixed[int32](arr)[from:to] {
-				c.AppendBytes(data[off[k]:off[k+1]])
-			}
-			return
-		}
 		data, off := texts(arr)
 		c.GrowOffsets(n)
 		base := c.Offsets[len(c.Offsets)-1] - off[from]

@@ -102,14 +102,14 @@ func (p *plan) sorting(key []int) []string {
 	return names
 }
 
-// Write adds rows. The record stays the caller's.
-func (w *Writer) Write(rec arrow.Record) error {
-	if err := checkTypes(w.file.plan.input, rec); err != nil {
+// Write adds rows. It takes over the batch.
+func (w *Writer) Write(b *pipeline.Batch) error {
+	defer b.Release()
+	if err := checkTypes(w.file.plan.input, b.Record); err != nil {
 		return err
 	}
-	n := int(rec.NumRows())
-	for from := 0; from < n; {
-		end, full := w.rows.add(rec.Columns(), from, n)
+	for from := 0; from < b.Rows(); {
+		end, full := w.rows.add(b.Record, from)
 		if full {
 			if err := w.flush(); err != nil {
 				return err
@@ -134,9 +134,9 @@ func checkTypes(s *arrow.Schema, rec arrow.Record) error {
 }
 
 func (w *Writer) flush() error {
-	rec := w.rows.take()
-	if rec == nil {
-		return nil
+	rec, err := w.rows.take()
+	if err != nil || rec == nil {
+		return err
 	}
 	defer rec.Release()
 	w.pool.take() // this goroutine is one of the workers
@@ -151,8 +151,10 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// Close writes what is left and the footer.
+// Close writes what is left and the footer. It frees everything, also when it
+// fails.
 func (w *Writer) Close() error {
+	defer w.rows.drop()
 	if err := w.flush(); err != nil {
 		return err
 	}
@@ -161,6 +163,3 @@ func (w *Writer) Close() error {
 	}
 	return nil
 }
-
-// Abort frees what was not written. The file is of no use.
-func (w *Writer) Abort() { w.rows.drop() }

@@ -147,10 +147,8 @@ var (
 	MakeFromData           = array.MakeFromData
 	NewSlice               = array.NewSlice
 	NewRecord              = array.NewRecord
-	NewDictionaryArray     = array.NewDictionaryArray
 	NewDecimalNumber       = decimal128.New
 	Concatenate            = array.Concatenate
-	NewDictionaryArray     = array.NewDictionaryArray
 	RecordEqual            = array.RecordEqual
 	ArrayEqual             = array.Equal
 	NewBufferBytes         = memory.NewBufferBytes
