@@ -59,9 +59,9 @@ func sortable(t arrow.DataType) bool {
 	return false
 }
 
-// add takes rows of rec, from row from on, until the row group is full, and
-// returns how far it came. The record is retained or copied.
-func (r *rows) add(rec arrow.Record, from int) (end int, full bool) {
+// add takes rows [from, to) of rec until the row group is full, and returns how
+// far it came. The record is retained or copied.
+func (r *rows) add(rec arrow.Record, from, to int) (end int, full bool) {
 	size := func(from, to int) int64 {
 		sum := int64(0)
 		for _, c := range rec.Columns() {
@@ -69,7 +69,7 @@ func (r *rows) add(rec arrow.Record, from int) (end int, full bool) {
 		}
 		return sum
 	}
-	end = rowsWithin(size, from, int(rec.NumRows()), r.rows-r.n, r.bytes-r.size)
+	end = rowsWithin(size, from, to, r.rows-r.n, r.bytes-r.size)
 	s := size(from, end)
 	r.n += end - from
 	r.size += s

@@ -109,7 +109,7 @@ func (w *Writer) Write(b *pipeline.Batch) error {
 		return err
 	}
 	for from := 0; from < b.Rows(); {
-		end, full := w.rows.add(b.Record, from)
+		end, full := w.rows.add(b.Record, from, b.Rows())
 		if full {
 			if err := w.flush(); err != nil {
 				return err

@@ -32,7 +32,7 @@ type (
 	DecimalNumber     = decimal128.Num
 )
 
-// Units of timestamps and durations outside batches.
+// Units of timestamps. Batches have nanoseconds, files may have others.
 const (
 	Second      = arrow.Second
 	Millisecond = arrow.Millisecond
@@ -136,9 +136,7 @@ var (
 	NewMetadata            = arrow.NewMetadata
 	ListOf                 = arrow.ListOf
 	ListOfField            = arrow.ListOfField
-	ListOfNonNullable      = arrow.ListOfNonNullable
 	FixedSizeListOf        = arrow.FixedSizeListOf
-	FixedSizeListOfField   = arrow.FixedSizeListOfField
 	StructOf               = arrow.StructOf
 	TypeEqual              = arrow.TypeEqual
 	NewData                = array.NewData
@@ -149,9 +147,11 @@ var (
 	NewRecord              = array.NewRecord
 	NewDecimalNumber       = decimal128.New
 	Concatenate            = array.Concatenate
+	NewDictionaryArray     = array.NewDictionaryArray
 	RecordEqual            = array.RecordEqual
 	ArrayEqual             = array.Equal
 	NewBufferBytes         = memory.NewBufferBytes
+	NewResizableBuffer     = memory.NewResizableBuffer
 	NewBufferWithAllocator = memory.NewBufferWithAllocator
 	NewGoAllocator         = memory.NewGoAllocator
 	NewCheckedAllocator    = memory.NewCheckedAllocator
