@@ -9,6 +9,7 @@ package arrow
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/decimal128"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
@@ -27,6 +28,16 @@ type (
 	StructType        = arrow.StructType
 	DictionaryType    = arrow.DictionaryType
 	Decimal128Type    = arrow.Decimal128Type
+	TimeUnit          = arrow.TimeUnit
+	DecimalNumber     = decimal128.Num
+)
+
+// Units of timestamps. Batches have nanoseconds, files may have others.
+const (
+	Second      = arrow.Second
+	Millisecond = arrow.Millisecond
+	Microsecond = arrow.Microsecond
+	Nanosecond  = arrow.Nanosecond
 )
 
 // Arrays and records.
@@ -134,6 +145,7 @@ var (
 	MakeFromData           = array.MakeFromData
 	NewSlice               = array.NewSlice
 	NewRecord              = array.NewRecord
+	NewDecimalNumber       = decimal128.New
 	Concatenate            = array.Concatenate
 	NewDictionaryArray     = array.NewDictionaryArray
 	RecordEqual            = array.RecordEqual
