@@ -65,6 +65,9 @@ func (o Origin) Slice(from, to int) Origin {
 
 // Take returns the origin of the rows at the given ascending positions.
 func (o Origin) Take(rows []int32) Origin {
+	if n := len(rows); n > 0 && int(rows[n-1]-rows[0]) == n-1 {
+		return o.Slice(int(rows[0]), int(rows[0])+n)
+	}
 	d := make([]uint32, len(rows))
 	for i, r := range rows {
 		d[i] = uint32(o.At(int(r)) - o.First)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -34,6 +35,18 @@ type ProcessOptions struct {
 	// Reject is told every row that the stage refuses, before it is dropped.
 	// An error ends the unit. It is safe for concurrent use.
 	Reject func(BadRow) error
+}
+
+// Refuse accounts for row i of b, which the stage rejects for reason, and tells
+// Reject about it. column is the one at fault, where it is one. Without a
+// Reject the row ends the unit.
+func (o ProcessOptions) Refuse(acct *Account, b *Batch, i int, column, reason string, err error) error {
+	acct.Reject(reason, 1)
+	record := b.Origin.At(i)
+	if o.Reject == nil {
+		return fmt.Errorf("table %s: record %d: %s: %w", b.Table.Name, record, reason, err)
+	}
+	return o.Reject(BadRow{Table: b.Table.Name, Record: record, Offset: -1, Column: column, Reason: reason, Err: err})
 }
 
 // State says how long a stage remembers.
