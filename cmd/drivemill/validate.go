@@ -34,11 +34,7 @@ each input, and at side tables, too.`,
 			return func(ctx context.Context, env *environment, args []string) error {
 				reg := builtin()
 				if *schema {
-					b, err := config.JSONSchema(reg)
-					if err != nil {
-						return err
-					}
-					_, err = env.stdout.Write(b)
+					_, err := env.stdout.Write(config.JSONSchema(reg))
 					return err
 				}
 				if len(args) == 0 {
