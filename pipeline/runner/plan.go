@@ -101,11 +101,13 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 	return out, nil
 }
 
-// identity says which bytes a unit is made of.
+// identity says which bytes a unit is made of, and which attributes it has.
+// Where the recordings lie is not part of it: moved as they are, they need not
+// be processed again.
 func (u *Unit) identity() string {
 	var b strings.Builder
 	for _, r := range u.Recordings {
-		fmt.Fprintf(&b, "%s\x00%s\x00%d\x00%s\x00", r.Input.Name, r.Object.URI, r.Object.Size, r.Object.ETag)
+		fmt.Fprintf(&b, "%s\x00%d\x00%s\x00", r.Input.Name, r.Object.Size, r.Object.ETag)
 		for _, k := range slices.Sorted(maps.Keys(r.Attributes)) {
 			fmt.Fprintf(&b, "%s=%s\x00", k, r.Attributes[k])
 		}

@@ -70,6 +70,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			err = fmt.Errorf("closing %s: %w", r.Object.URI, cerr)
 		}
 	}()
+	window := newClockWindow(s, r)
 	byName := make(map[string][]*streamer)
 	for _, st := range streams {
 		byName[st.native] = append(byName[st.native], st)
@@ -91,11 +92,18 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			}
 			continue
 		}
-		if err := s.deliver(el.Batch, byName[el.Batch.Table.Name]); err != nil {
+		b, err := window.check(el.Batch)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			continue
+		}
+		if err := s.deliver(b, byName[b.Table.Name]); err != nil {
 			return err
 		}
 	}
-	s.book(r, dec)
+	s.book(r, dec, window)
 	return nil
 }
 
@@ -153,6 +161,9 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 			for _, c := range st.Columns {
 				need[c] = true
 			}
+			if s.input.ClockWindow > 0 && st.Clock.Column != "" {
+				need[st.Clock.Column] = true
+			}
 			streams = append(streams, newStreamer(st, r.attrs, s.exec.alloc))
 		}
 		if !found {
@@ -170,7 +181,7 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 }
 
 // book adds what a decoder counted to the ledger.
-func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder) {
+func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWindow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range dec.Counts() {
@@ -180,8 +191,10 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder) {
 			s.entries[c.Table] = e
 			s.order = append(s.order, c.Table)
 		}
+		late := window.rejected[c.Table]
 		e.Found += c.Found
-		e.Decoded += c.Decoded
+		e.Decoded += c.Decoded - late
+		e.Rejected = addCounts(e.Rejected, map[string]int64{rejectedClock: late})
 		e.Unselected += c.Unselected
 		e.Lost += c.Lost
 		e.LostBytes += c.LostBytes
