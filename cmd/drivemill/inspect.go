@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/store"
@@ -31,7 +32,7 @@ beyond it.`,
 				if len(args) == 0 {
 					return usagef("inspect: want at least one recording")
 				}
-				reg := builtin()
+				reg := builtin.Registry()
 				first := true
 				return eachRecording(ctx, args, func(src pipeline.Source) error {
 					r, err := explore.Inspect(ctx, reg, src, *format)

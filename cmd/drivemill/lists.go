@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/config"
 )
@@ -54,7 +55,7 @@ func listCommand(name, summary string, list func(*pipeline.Registry) []component
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(_ context.Context, env *environment, args []string) error {
-				all := list(builtin())
+				all := list(builtin.Registry())
 				if len(args) > 1 {
 					return usagef("%s: want one name at most", name)
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/runner"
@@ -77,7 +78,7 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 	if err != nil {
 		return err
 	}
-	reg := builtin()
+	reg := builtin.Registry()
 	g, err := f.load.graph(ctx, env, reg, file, true)
 	if err != nil {
 		return err

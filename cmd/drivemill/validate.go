@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/runner"
@@ -32,7 +33,7 @@ each input, and at side tables, too.`,
 			schema := fs.Bool("json-schema", false, "print the JSON Schema of pipeline files, for editors, and stop")
 			printConfig := fs.Bool("print-config", false, "print each pipeline as it is understood, variables resolved, as JSON")
 			return func(ctx context.Context, env *environment, args []string) error {
-				reg := builtin()
+				reg := builtin.Registry()
 				if *schema {
 					_, err := env.stdout.Write(config.JSONSchema(reg))
 					return err

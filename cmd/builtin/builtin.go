@@ -1,4 +1,5 @@
-package main
+// Package builtin lists the formats, stages and outputs of the binary.
+package builtin
 
 import (
 	"github.com/drivemill/drivemill/formats/message"
@@ -9,8 +10,8 @@ import (
 	"github.com/drivemill/drivemill/pipeline"
 )
 
-// builtin lists what this binary can do. A new format or stage is one line.
-func builtin() *pipeline.Registry {
+// Registry returns what is built in. A new format or stage is one line.
+func Registry() *pipeline.Registry {
 	encodings := []message.Encoding{ros1.Encoding{}, cdr.Encoding{}}
 	reg := &pipeline.Registry{}
 	reg.AddFormat(pipeline.FormatSpec{Format: rosbag.New(encodings...), Extensions: []string{"bag"}, Behaviour: 1})
