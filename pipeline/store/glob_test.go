@@ -188,10 +188,11 @@ func TestPatternCapturesRoundTrip(t *testing.T) {
 	})
 }
 
-// Where path.Match knows the syntax, both agree.
+// Where path.Match knows the syntax, both agree (but for [^a], which there
+// matches a slash).
 func TestPatternLikePathMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		glob := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "/", "*a", "?", "[ab]", "[^a]", ".", `\*`}), 1, 8).Draw(t, "glob"), "")
+		glob := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "/", "*a", "?", "[ab]", ".", `\*`}), 1, 8).Draw(t, "glob"), "")
 		key := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "/", "*", ".", "ü"}), 1, 8).Draw(t, "key"), "")
 		if strings.HasSuffix(glob, "/") {
 			return
@@ -228,9 +229,6 @@ func TestPatternIsLinear(t *testing.T) {
 }
 
 func FuzzPattern(f *testing.F) {
-	for _, s := range []string{"s3://b/{v}/{d}/{l}_*.{bag,mcap}", "/a/**/[!a-z]?", `x/\{*`, "mem://m/{a,{b,c}}[]-]"} {
-		f.Add(s, "v/d/l_1.bag")
-	}
 	f.Fuzz(func(t *testing.T, text, key string) {
 		p, err := store.ParsePattern(text)
 		if err != nil {

@@ -188,7 +188,8 @@ func (s *s3Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	for failed := 1; ; failed++ {
 		data, err := s.get(ctx, key)
-		if err == nil || !pipeline.IsTransient(err) || failed > resumes {
+		var broken *brokenBody
+		if !errors.As(err, &broken) || failed > resumes {
 			return data, err
 		}
 		select {
@@ -217,7 +218,7 @@ func (s *s3Store) get(ctx context.Context, key string) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("reading %s: %w", s.uri(key), ctx.Err())
 		}
-		return nil, pipeline.Transient(fmt.Errorf("reading %s: the connection broke off: %w", s.uri(key), err))
+		return nil, pipeline.Transient(&brokenBody{fmt.Errorf("reading %s: the connection broke off: %w", s.uri(key), err)})
 	}
 	return data, nil
 }

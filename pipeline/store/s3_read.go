@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -80,17 +81,26 @@ func (s *s3Source) fetchParallel(ctx context.Context, p []byte, off int64) error
 	return context.Cause(ctx)
 }
 
+// brokenBody is a connection that broke off after the answer had begun, which
+// the SDK does not retry.
+type brokenBody struct{ err error }
+
+func (e *brokenBody) Error() string { return e.err.Error() }
+func (e *brokenBody) Unwrap() error { return e.err }
+
 // fetch fills p from off, going on where a body broke off.
 func (s *s3Source) fetch(ctx context.Context, p []byte, off int64) error {
 	for failed := 0; len(p) > 0; {
 		n, err := s.get(ctx, p, off)
 		p, off = p[n:], off+int64(n)
-		switch {
-		case err == nil:
+		if err == nil {
 			continue
-		case ctx.Err() != nil || !pipeline.IsTransient(err):
+		}
+		var broken *brokenBody
+		if !errors.As(err, &broken) {
 			return err
-		case n > 0:
+		}
+		if n > 0 {
 			failed = 0
 		}
 		if failed++; failed > resumes {
@@ -134,7 +144,7 @@ func (s *s3Source) get(ctx context.Context, p []byte, off int64) (int, error) {
 	case ctx.Err() != nil:
 		return n, fmt.Errorf("reading %s: %w", s.obj.URI, ctx.Err())
 	}
-	return n, pipeline.Transient(fmt.Errorf("reading %s: the connection broke off at %d: %w", s.obj.URI, off+int64(n), err))
+	return n, pipeline.Transient(&brokenBody{fmt.Errorf("reading %s: the connection broke off at %d: %w", s.obj.URI, off+int64(n), err)})
 }
 
 // check holds an answer against the object and the range that was asked for.
