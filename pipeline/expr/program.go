@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 	"unsafe"
+
+	"github.com/expr-lang/expr/ast"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -16,6 +19,7 @@ type Program struct {
 	text    pipeline.Text
 	kind    Kind
 	data    arrow.DataType
+	bare    bool // nothing but a column
 	root    node
 	slots   int
 	columns []programColumn
@@ -33,18 +37,21 @@ func Compile(text pipeline.Text, t *pipeline.Table) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	ast, err := src.parse()
+	tree, err := src.parse()
 	if err != nil {
 		return nil, err
 	}
 	c := newChecker(src, t)
-	root := c.check(ast)
+	root := c.check(tree)
 	if err := c.issues.Err(); err != nil {
 		return nil, err
 	}
 	p := &Program{text: text, kind: root.kind, data: root.kind.DataType(), root: root.node, slots: len(c.scratch.slots), columns: c.columns}
-	if col, ok := root.node.(*columnNode); ok {
-		p.data = t.Schema.Field(p.columns[col.col].index).Type
+	switch tree.(type) {
+	case *ast.IdentifierNode, *ast.MemberNode:
+		if _, p.bare = root.node.(*columnNode); p.bare {
+			p.data = t.Schema.Field(p.columns[0].index).Type
+		}
 	}
 	return p, nil
 }
@@ -74,10 +81,15 @@ func (p *Program) Columns() []string {
 // Column returns the name of the column that the expression is, when it is
 // nothing but a column.
 func (p *Program) Column() (string, bool) {
-	if c, ok := p.root.(*columnNode); ok {
-		return p.columns[c.col].name, true
+	if !p.bare {
+		return "", false
 	}
-	return "", false
+	return p.columns[0].name, true
+}
+
+// RowError says why a row was rejected.
+func (p *Program) RowError(r Reject) error {
+	return fmt.Errorf("%s in %s", strings.ReplaceAll(r.Reason, "_", " "), p.text.Value)
 }
 
 // NewScratch makes the memory to evaluate p in.
@@ -127,8 +139,8 @@ func (p *Program) Select(s *Scratch, cols []arrow.Array, rows int) (keep []int32
 // used again. The caller owns the array. It fails only when strings add up to
 // more than 2 GiB.
 func (p *Program) Array(s *Scratch, mem arrow.Allocator, cols []arrow.Array, rows int) (arr arrow.Array, rejected []Reject, err error) {
-	if c, ok := p.root.(*columnNode); ok {
-		arr := cols[p.columns[c.col].index]
+	if p.bare {
+		arr := cols[p.columns[0].index]
 		arr.Retain()
 		return arr, nil, nil
 	}
