@@ -282,17 +282,7 @@ func (b *block) list(f *rosmsg.Field, col int32, name string, path int32) {
 	}
 	t := f.Message
 	if t.Leafless() {
-		size := 0
-		if b.p.dialect.CDR {
-			size = t.MinSize()
-		}
-		if fixed {
-			if size > 0 {
-				b.place(1, n*size, path)
-			}
-			return
-		}
-		b.emit(op{code: opCount, align: b.word(), size: size, col: col, path: path}, 1, 0)
+		b.nothing(t, &o)
 		return
 	}
 	d := dest{prefix: name + ".", skip: col < 0, rows: &o.structs}
@@ -325,6 +315,30 @@ func (b *block) list(f *rosmsg.Field, col int32, name string, path int32) {
 	b.emit(o, 1, 0)
 }
 
+// nothing compiles a list of messages that hold nothing. A sequence of them
+// is its count; what the messages take on the wire is skipped.
+func (b *block) nothing(t *rosmsg.Type, o *op) {
+	size := 0
+	if b.p.dialect.CDR {
+		size = t.MinSize()
+	}
+	if plain := b.plainness(t).ok; plain && o.fixed {
+		if size > 0 {
+			b.place(1, o.n*size, o.path)
+		}
+		return
+	} else if !plain { // delimiter headers inside
+		inner := b.block(1, 0)
+		inner.message(t, &dest{skip: true})
+		o.body = inner.ops
+	}
+	o.size = size
+	if !o.fixed {
+		o.code = opCount
+	}
+	b.emit(*o, 1, 0)
+}
+
 // plainness tells whether a message is one run wherever it begins at a
 // multiple of max: it is then as long as any other of its type.
 type plainness struct {
@@ -354,6 +368,11 @@ func (b *block) plainness(t *rosmsg.Type) plainness {
 		case f.Array == rosmsg.Sequence:
 			p.ok = false
 		case f.Array == rosmsg.Fixed && f.Len == 0:
+		case f.Array == rosmsg.Fixed && f.Kind == rosmsg.Message && f.Message.Leafless() && !b.delimits(f):
+			// One run of the bytes that stand for no fields, if any.
+			sub := b.plainness(f.Message)
+			p.ok = p.ok && sub.ok
+			add(1, 1)
 		case f.Kind.Size() > 0 && !(f.Array == rosmsg.Fixed && b.delimits(f)):
 			a := b.alignOf(f.Kind)
 			add(a, a)

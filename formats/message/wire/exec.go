@@ -181,7 +181,11 @@ func (f *frame) exec(ops []op, pos int) int {
 			if o.size > 0 && n > (len(f.msg)-pos)/o.size {
 				return f.fail(LengthBeyondEnd, pos-4, o.path)
 			}
-			pos += n * o.size
+			if o.body == nil {
+				pos += n * o.size
+			} else if pos = f.repeat(o.body, n, pos); pos < 0 {
+				return -1
+			}
 			if o.col >= 0 {
 				f.cols[o.col].AppendInt32(int32(uint32(n)))
 			}
@@ -189,10 +193,8 @@ func (f *frame) exec(ops []op, pos int) int {
 			if n > (len(f.msg)-pos)/o.size {
 				return f.fail(LengthBeyondEnd, pos, o.path)
 			}
-			for range n {
-				if pos = f.exec(o.body, pos); pos < 0 {
-					return -1
-				}
+			if pos = f.repeat(o.body, n, pos); pos < 0 {
+				return -1
 			}
 			f.closeRows(o, n)
 		case opStride:
@@ -231,6 +233,16 @@ func (f *frame) exec(ops []op, pos int) int {
 					return f.fail(BadDelimiter, begin-4, o.path)
 				}
 			}
+		}
+	}
+	return pos
+}
+
+// repeat runs ops n times.
+func (f *frame) repeat(ops []op, n, pos int) int {
+	for range n {
+		if pos = f.exec(ops, pos); pos < 0 {
+			break
 		}
 	}
 	return pos

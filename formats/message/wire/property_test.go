@@ -104,9 +104,9 @@ func drawType(t *rapid.T, depth int, counter *int) *mtype {
 		n = 1
 	}
 	for i := range n {
-		f := mfield{name: fmt.Sprintf("f%d", i), kind: kind(rapid.IntRange(0, int(kMsg)).Draw(t, "kind"))}
-		if f.kind == kMsg && (depth >= 3 || *counter > 12) {
-			f.kind = kFloat64
+		f := mfield{name: fmt.Sprintf("f%d", i), kind: kind(rapid.IntRange(0, int(kMsg)-1).Draw(t, "kind"))}
+		if depth < 3 && *counter < 12 && rapid.IntRange(0, 2).Draw(t, "nested") == 0 {
+			f.kind = kMsg
 		}
 		if f.kind == kMsg {
 			f.msg = drawType(t, depth+1, counter)
