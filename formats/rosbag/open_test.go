@@ -287,7 +287,7 @@ type numberPlan []int
 
 func (p numberPlan) Append(cols []*column.Column, data []byte, spans []message.Span) (int, error) {
 	for i, s := range spans {
-		if s.End-s.Start != 16 {
+		if s.End-s.Start < 16 {
 			return i, errors.New("message has not 16 bytes")
 		}
 		for k, off := range p {
