@@ -72,7 +72,7 @@ func (u *unpacker) unpack(codec string, stored []byte, size int64) ([]byte, erro
 
 // inflate reads the streams that stored consists of. likely is how much that
 // may be: a first allocation, which a chunk cannot make larger by its claim.
-func (u *unpacker) inflate(stored []byte, size, likely int64, open func() (io.Reader, error)) ([]byte, error) {
+func (u *unpacker) inflate(stored []byte, size, likely int64, open func() (io.Reader, error)) (data []byte, err error) {
 	u.in.Reset(stored)
 	want := size
 	if size == unknownSize {
@@ -82,7 +82,13 @@ func (u *unpacker) inflate(stored []byte, size, likely int64, open func() (io.Re
 		u.raw = make([]byte, 0, first)
 	}
 	out := u.raw[:0]
-	defer func() { u.raw = out[:0] }()
+	defer func() {
+		u.raw = out[:0]
+		if p := recover(); p != nil {
+			data, err = nil, fmt.Errorf("%w: unpacking chunk: decompressor failed: %v", pipeline.ErrCorrupt, p)
+			u.lz = nil
+		}
+	}()
 	for {
 		r, err := open()
 		if err != nil {
@@ -151,6 +157,9 @@ type messageHeader struct{ conn, op, time int }
 
 const messageHeaderLen = 38
 
+// messageLen is the shortest record of a message.
+const messageLen = 8 + messageHeaderLen
+
 // messageHeaders are the orders they may come in, the usual one first.
 var messageHeaders = [...]messageHeader{
 	{0, 13, 21}, {0, 30, 13}, {8, 0, 21}, {25, 0, 8}, {17, 30, 0}, {25, 17, 0},
@@ -163,8 +172,8 @@ const (
 	timeField = 0x0d | uint64('e')<<56 | 'm'<<48 | 'i'<<40 | 't'<<32
 )
 
-// matches reports whether h, of messageHeaderLen bytes, is laid out like l.
-func (l messageHeader) matches(h []byte) bool {
+// matches reports whether h is laid out like l.
+func (l messageHeader) matches(h *[messageHeaderLen]byte) bool {
 	return binary.LittleEndian.Uint64(h[l.op:]) == opField &&
 		binary.LittleEndian.Uint64(h[l.conn:]) == connField && h[l.conn+8] == '=' &&
 		binary.LittleEndian.Uint64(h[l.time:]) == timeField && h[l.time+8] == '='
@@ -186,35 +195,35 @@ func (w *chunkWalker) walk(data []byte, recs []message.Record) ([]message.Record
 	if w.known == (messageHeader{}) {
 		w.known = messageHeaders[0]
 	}
-	off := 0
+	known, off := w.known, 0
 	for off < len(data) {
 		b := data[off:]
-		if len(b) >= 4+messageHeaderLen+4 && binary.LittleEndian.Uint32(b) == messageHeaderLen {
-			if h := b[4 : 4+messageHeaderLen]; w.known.matches(h) {
-				n := uint64(binary.LittleEndian.Uint32(b[4+messageHeaderLen:]))
-				if n > uint64(len(b)-(8+messageHeaderLen)) {
-					return recs, off, errLongData
-				}
-				t, odd := stampOf(binary.LittleEndian.Uint64(h[w.known.time+9:]))
-				if odd {
-					w.odd++
-				}
-				start := off + 8 + messageHeaderLen
-				off = start + int(n)
-				recs = append(recs, message.Record{
-					Channel:     int32(binary.LittleEndian.Uint32(h[w.known.conn+9:])),
-					LogTime:     t,
-					PublishTime: t,
-					Span:        message.Span{Start: uint32(start), End: uint32(off)},
-				})
-				continue
+		if len(b) >= messageLen && binary.LittleEndian.Uint32(b) == messageHeaderLen && known.matches((*[messageHeaderLen]byte)(b[4:])) {
+			h := (*[messageHeaderLen]byte)(b[4:])
+			n := int(binary.LittleEndian.Uint32(b[4+messageHeaderLen:]))
+			if n > len(b)-messageLen {
+				return recs, off, errLongData
 			}
+			t, odd := stampOf(binary.LittleEndian.Uint64(h[known.time+9:]))
+			if odd {
+				w.odd++
+			}
+			start := off + messageLen
+			off = start + n
+			recs = append(recs, message.Record{
+				Channel:     int32(binary.LittleEndian.Uint32(h[known.conn+9:])),
+				LogTime:     t,
+				PublishTime: t,
+				Span:        message.Span{Start: uint32(start), End: uint32(off)},
+			})
+			continue
 		}
 		var err error
 		var n int
 		if recs, n, err = w.slow(b, off, recs); err != nil {
 			return recs, off, err
 		}
+		known = w.known
 		off += n
 	}
 	return recs, off, nil
@@ -251,7 +260,7 @@ func (w *chunkWalker) slow(b []byte, off int, recs []message.Record) ([]message.
 		})
 		if len(hdr) == messageHeaderLen {
 			for _, l := range messageHeaders {
-				if l.matches(hdr) {
+				if l.matches((*[messageHeaderLen]byte)(hdr)) {
 					w.known = l
 					break
 				}

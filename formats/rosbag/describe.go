@@ -68,7 +68,7 @@ type bagHeader struct {
 // chunks and otherwise scaled up from as many, because the sizes lie in the
 // headers of the chunks. All other bags are read from end to end.
 func (f Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
-	in := newFile(src, indexStep)
+	in := newFile(src, headStep)
 	version, start, err := readVersion(ctx, in)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func readRecording(ctx context.Context, in *file, head bagHeader) (*recording, e
 		why = pipeline.Problem{Kind: "truncated", Offset: in.size, Loses: true,
 			Detail: fmt.Sprintf("the file ends at %d, before its index at %d", in.size, head.indexPos)}
 	default:
-		rec, err := readIndex(ctx, in, head)
+		rec, err := readIndex(ctx, newFile(in.src, indexStep), head)
 		if err == nil {
 			return rec, nil
 		}

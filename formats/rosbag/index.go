@@ -12,11 +12,13 @@ import (
 )
 
 const (
+	// headStep covers a bag header.
+	headStep = 8 << 10
 	// indexStep is how much of the index section is read at once.
 	indexStep = 1 << 20
 	// sampledChunks is how many chunk headers Describe reads of a bag with an
 	// index, at the same time.
-	sampledChunks = 16
+	sampledChunks = 8
 	// chunkHeaderStep covers the header of a chunk record and what is before its data.
 	chunkHeaderStep = 256
 	// indexRecordLen is an index data record without its entries, as all

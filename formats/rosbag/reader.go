@@ -277,10 +277,11 @@ func lose(b *message.Block, c *chunk, kind string, bytes int64, detail string) {
 	b.Problems = append(b.Problems, message.BlockProblem{Kind: kind, Offset: c.off, Loses: true, Detail: detail})
 }
 
-// resize returns b with length n; what it held is lost.
+// resize returns b with length n; what it held is lost. Chunks differ a little
+// in size: some room is left for the next one.
 func resize(b []byte, n int64) []byte {
 	if int64(cap(b)) < n {
-		return make([]byte, n)
+		return make([]byte, n, n+n/8)
 	}
 	return b[:n]
 }
@@ -310,6 +311,7 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 	b.Data = data
 	s.walker.odd = 0
 	var n int
+	b.Records = slices.Grow(b.Records, int(min(c.messages, int64(len(data)/messageLen))))
 	b.Records, n, err = s.walker.walk(data, b.Records)
 	last, channel := int32(-1), int32(-1)
 	for i := range b.Records {
