@@ -95,7 +95,7 @@ func (g *Graph) PlanFingerprint() string {
 				continue
 			}
 			in := g.inputs[r.input]
-			p.In = append(p.In, hash([]string{g.inputPrint(in, ""), r.key, string(config.Canonical(in, "uri", "format"))}))
+			p.In = append(p.In, hash([]any{g.inputPrint(in, ""), r.key, json.RawMessage(config.Canonical(in, "uri", "format")), Attributes(in)}))
 		}
 		prints[i] = hash(p)
 		if n.Sink {
