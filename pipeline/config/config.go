@@ -47,7 +47,8 @@ type Input struct {
 
 	// Group is Grouping.By as plain names.
 	Group []string
-	// Partial means that part of the input could not be decoded.
+	// Partial means that what decides about the tables of the input could not
+	// be decoded.
 	Partial bool
 }
 

@@ -14,7 +14,8 @@ import (
 
 // Decode fills target, a pointer to a configuration struct, from v and adds
 // every mistake to issues; path is the dotted path of v. Fields that could not
-// be decoded keep their zero value. It reports whether all of v was decoded.
+// be decoded keep their zero value. It reports whether all of v was understood,
+// be it by correcting the name of a key, which is a mistake all the same.
 func Decode(v *Value, path string, target any, issues *pipeline.Issues) bool {
 	rv := reflect.ValueOf(target)
 	if rv.Kind() != reflect.Pointer || rv.IsNil() {
@@ -24,7 +25,18 @@ func Decode(v *Value, path string, target any, issues *pipeline.Issues) bool {
 	return d.value(v, path, rv.Elem(), nil)
 }
 
-type decoder struct{ issues *pipeline.Issues }
+type decoder struct {
+	issues *pipeline.Issues
+	// failed, where not nil, is told the path of every setting that is missing
+	// or could not be decoded.
+	failed func(path string)
+}
+
+func (d decoder) fail(path string) {
+	if d.failed != nil {
+		d.failed(path)
+	}
+}
 
 // addf reports a mistake in v.
 func (d decoder) addf(v *Value, path, format string, args ...any) *pipeline.Issue {
@@ -188,7 +200,10 @@ func (d decoder) mapping(v *Value, path, short string, targets []reflect.Value) 
 		if short != "" {
 			p = short
 		}
-		ok = d.value(fv.Value, p, s.rv, &s.field) && ok
+		if !d.value(fv.Value, p, s.rv, &s.field) {
+			ok = false
+			d.fail(join(path, s.key))
+		}
 	}
 	var unknown []Field
 	for _, fv := range v.Fields {
@@ -199,19 +214,23 @@ func (d decoder) mapping(v *Value, path, short string, targets []reflect.Value) 
 		}
 	}
 	for _, fv := range unknown {
-		ok = false
 		is := d.issues.Addf(fv.Pos, join(path, fv.Key), "unknown key")
 		is.Suggestion = pipeline.Nearest(fv.Key, names)
-		// Go on as if it had been spelt right, so that one slip is one line.
+		// Go on as if it had been spelt right, so that one slip is one line and
+		// hides no other.
 		if s := byKey[is.Suggestion]; s != nil && !s.set {
 			decode(fv, s)
+			continue
 		}
+		ok = false
+		d.fail(join(path, fv.Key))
 	}
 	for _, s := range slots {
 		switch {
 		case s.set:
 		case s.required:
 			ok = false
+			d.fail(join(path, s.key))
 			d.issues.Addf(v.at(), path, "%s is missing", s.key)
 		case s.hasDefault:
 			if !d.value(defaultValue(s.field, v.at()), join(path, s.key), s.rv, &s.field) {

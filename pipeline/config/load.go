@@ -65,14 +65,8 @@ func (l *loader) load(root *Value) {
 	for _, fv := range f.Inputs.fields("inputs", l.issues) {
 		in := &Input{Name: fv.Key}
 		l.p.Inputs = append(l.p.Inputs, in)
-		// A collection of its own tells whether this input is whole.
-		var own pipeline.Issues
-		one := inputLoader{decoder: decoder{issues: &own}, reg: l.reg, in: in, value: fv.Value, path: "inputs." + fv.Key}
+		one := inputLoader{decoder: l.decoder, reg: l.reg, in: in, value: fv.Value, path: "inputs." + fv.Key}
 		one.load(fv)
-		if err := own.Err(); err != nil {
-			in.Partial = true
-			l.issues.Add(err)
-		}
 	}
 	l.nodes(f.Stages.fields("stages", l.issues), "stages", false)
 	l.nodes(f.Outputs.fields("outputs", l.issues), "outputs", true)
@@ -99,9 +93,17 @@ type inputLoader struct {
 	path  string
 }
 
+// immaterial are the settings that do not decide what the tables look like.
+var immaterial = []string{"on_bad_data", "clock_window", "from", "to", "exclude", "group"}
+
 func (l *inputLoader) load(fv Field) {
 	in := l.in
 	checkName(pipeline.Text{Value: fv.Key, Pos: fv.Pos, Path: l.path}, l.issues)
+	l.failed = func(path string) {
+		key, _, _ := strings.Cut(strings.TrimPrefix(path, l.path+"."), ".")
+		in.Partial = in.Partial || !slices.Contains(immaterial, key)
+	}
+	in.Partial = fv.Value.Kind != Mapping
 	l.decoder.value(fv.Value, l.path, reflect.ValueOf(in).Elem(), nil)
 	in.Pos = fv.Pos
 	if in.Format != "" {
@@ -119,6 +121,7 @@ func (l *inputLoader) load(fv Field) {
 		// Formats have clocks of their own names; only near misses are wrong.
 		if near := pipeline.Nearest(c, known); near != "" && near != c {
 			l.unknown(l.at("clock"), "no clock is called %s", c, known)
+			in.Partial = true
 		}
 	}
 	if in.ClockWindow < 0 {
@@ -145,17 +148,21 @@ func (l *inputLoader) load(fv Field) {
 func (l *inputLoader) attributes() {
 	in := l.in
 	names := Captures(in.URI.Value)
+	wrong := func(is *pipeline.Issue) {
+		l.issues.Add(is)
+		in.Partial = true
+	}
 	for _, c := range names {
 		if c == pipeline.TimeColumn {
-			l.issues.Add(in.URI.Issuef(strings.Index(in.URI.Value, "{"+c), "the capture {%s} has the name of the time column; rename it", c))
+			wrong(in.URI.Issuef(strings.Index(in.URI.Value, "{"+c), "the capture {%s} has the name of the time column; rename it", c))
 		}
 	}
 	for _, a := range slices.Sorted(maps.Keys(in.Attributes)) {
 		switch {
 		case !attributeRE.MatchString(a) || a == pipeline.TimeColumn:
-			l.issues.Add(l.at("attributes", a).Issuef(0, "%s cannot be the name of an attribute", quote(a)))
+			wrong(l.at("attributes", a).Issuef(0, "%s cannot be the name of an attribute", quote(a)))
 		case slices.Contains(names, a):
-			l.issues.Add(l.at("attributes", a).Issuef(0, "the attribute is captured by uri already"))
+			wrong(l.at("attributes", a).Issuef(0, "the attribute is captured by uri already"))
 		}
 		names = append(names, a)
 	}
@@ -170,6 +177,7 @@ func (l *inputLoader) attributes() {
 func (l *inputLoader) glob(t pipeline.Text) {
 	if _, err := CompileGlob(t.Value); err != nil {
 		l.issues.Add(t.Issuef(0, "%s: %v", quote(t.Value), err))
+		l.in.Partial = true
 	}
 }
 

@@ -59,6 +59,9 @@ func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env 
 	if p.Partial {
 		return nil, fmt.Errorf("%s has mistakes", p.File)
 	}
+	for _, n := range g.nodes {
+		n.print = n.makePrint()
+	}
 	return g, nil
 }
 

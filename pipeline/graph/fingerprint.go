@@ -65,7 +65,8 @@ func (g *Graph) inputPrint(in *config.Input, format string) string {
 	return hash(p)
 }
 
-func (n *node) print() nodePrint {
+// makePrint covers a component and its settings. It is made once, by Build.
+func (n *node) makePrint() nodePrint {
 	p := nodePrint{Use: n.Use, Behaviour: n.behaviour, As: n.As}
 	if n.Sink {
 		p.Config = config.Canonical(n.Config, "uri")
@@ -87,14 +88,14 @@ func (g *Graph) PlanFingerprint() string {
 	prints := make([]string, len(g.nodes))
 	var outputs []string
 	for i, n := range g.nodes {
-		p := n.print()
+		p := n.print
 		for _, r := range n.from {
 			if r.node >= 0 {
 				p.In = append(p.In, prints[r.node])
 				continue
 			}
 			in := g.inputs[r.input]
-			p.In = append(p.In, hash([]string{g.inputPrint(in, ""), r.key, string(config.Canonical(in, "uri", "format"))}))
+			p.In = append(p.In, hash([]any{g.inputPrint(in, ""), r.key, json.RawMessage(config.Canonical(in, "uri", "format")), Attributes(in)}))
 		}
 		prints[i] = hash(p)
 		if n.Sink {
@@ -119,7 +120,7 @@ func (g *Graph) Fingerprint(sink string, t *pipeline.Table, b *Bound) string {
 	need := make(needs)
 	need.all(t)
 	f := fingerprinter{g: g, b: b, need: b.upstream(need, t), tables: make(map[*pipeline.Table]string)}
-	p := g.nodes[b.Nodes[i].node].print()
+	p := g.nodes[b.Nodes[i].node].print
 	p.In = []string{f.table(t), schemaText(t)}
 	return hash(p)
 }
@@ -183,7 +184,7 @@ func (f *fingerprinter) source(s *BoundSource, st *StreamTable) string {
 
 // output is the fingerprint of a table that leaves node n.
 func (f *fingerprinter) output(n *BoundNode, output int) string {
-	p := f.g.nodes[n.node].print()
+	p := f.g.nodes[n.node].print
 	inputs := n.inputsOf(n.Stage.Outputs[output])
 	if len(inputs) == len(n.In) {
 		p.Output = output

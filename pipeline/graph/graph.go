@@ -32,6 +32,7 @@ type node struct {
 	sink      pipeline.Sink  // nil for a stage, and where it could not be made
 	from      []ref
 	sides     []*pipeline.SideTable // loaded while it was made
+	print     nodePrint
 }
 
 // ref is where the tables of a node come from.

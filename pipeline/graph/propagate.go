@@ -95,7 +95,13 @@ func (g *Graph) knownTables(in *config.Input, issues *pipeline.Issues) []*Stream
 			}
 			issues.Addf(at, tablePath(in, s.key), "table %s has none of the clocks %s; it has %s", t.Name, strings.Join(in.Clock, ", "), strings.Join(names, ", "))
 		}
-		out = append(out, streamTable(in, t, s, attributes, issues))
+		var own pipeline.Issues
+		st := streamTable(in, t, s, attributes, &own)
+		if err := own.Err(); err != nil {
+			issues.Add(err)
+			return // what it lacks would be missed once more by every stage
+		}
+		out = append(out, st)
 	}
 	if len(in.Tables.Entries) == 0 {
 		if t := known(formats, ""); t != nil {

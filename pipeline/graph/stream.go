@@ -27,7 +27,8 @@ type StreamTable struct {
 	// arrow.LabelType), then ts (RoleTime) if there is a clock, then the other
 	// clocks (RoleClock), then the remaining columns.
 	Stream *pipeline.Table
-	// Columns are the native columns to decode, in the order of Native.
+	// Columns are the native columns to decode, in the order of Native. There
+	// may be more than fill the stream: a clock to check, one to count rows by.
 	Columns []string
 	// From names for each column of Stream the native column that fills it;
 	// empty for attributes.
@@ -351,8 +352,23 @@ func (st *StreamTable) prune(need []bool, clockWindow bool) *StreamTable {
 	if clockWindow && st.Clock.Column != "" {
 		wanted = append(slices.Clone(wanted), st.Clock.Column)
 	}
-	c.Columns = nativeColumns(st.Native, wanted)
+	if c.Columns = nativeColumns(st.Native, wanted); len(c.Columns) == 0 {
+		// Attributes alone: something has to tell how many rows there are.
+		c.Columns = cheapest(st)
+	}
 	return &c
+}
+
+// cheapest is a column that tells the number of rows: the declared clock, or
+// the first column.
+func cheapest(st *StreamTable) []string {
+	if st.Clock.Column != "" {
+		return []string{st.Clock.Column}
+	}
+	if names := st.Native.ColumnNames(); len(names) > 0 {
+		return names[:1]
+	}
+	return []string{}
 }
 
 // Selection says what a decoder has to deliver for the tables of a source: one
