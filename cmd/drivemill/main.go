@@ -58,7 +58,7 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), validateCommand(), inspectCommand(), /*catCommand(), graphCommand(),*/
+		runCommand(), validateCommand(), inspectCommand(), catCommand(), graphCommand(),
 		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sort"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/drivemill/drivemill/cmd/builtin"
+	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/stages/filter"
@@ -52,7 +54,8 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 					return err
 				}
 				if *where != "" {
-					if opt.Filter, err = filter.New(pipeline.Text{Value: *where, Pos: pipeline.Pos{File: "--where", Line: 1, Col: 1}}); err != nil {
+					text := pipeline.Text{Value: *where, Pos: pipeline.Pos{File: "--where", Line: 1, Col: 1}}
+					if opt.Filter, err = filter.Spec().New(ctx, &filter.Config{Where: text}, nil); err != nil {
 						return err
 					}
 				}
@@ -85,6 +88,11 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 			}
 		},
 	}
+}
+
+// parquetOutput encodes rows with the types and names of the recording.
+func parquetOutput(w io.Writer, t *pipeline.Table) (explore.ParquetWriter, error) {
+	return parquet.NewWriter(w, t, parquet.WriterOptions{Mapping: parquet.Mapping{SourceTypes: true, SourceNames: true}})
 }
 
 // reportLoss says on standard error which rows are missing from the output.

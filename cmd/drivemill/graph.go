@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
+
+	"github.com/drivemill/drivemill/cmd/builtin"
 )
 
 func graphCommand() command {
