@@ -85,6 +85,9 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// characters counts those before byte n of s, as columns are counted.
+func characters(s string, n int) int { return utf8.RuneCountInString(s[:n]) }
+
 // join appends a key to a dotted path.
 func join(path, key string) string {
 	if path == "" {
