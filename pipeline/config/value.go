@@ -72,9 +72,12 @@ func (v *Value) describe() string {
 	return quote(v.Text)
 }
 
-// quote quotes a text for a message, shortened.
+// quote quotes a text for a message, shortened. Credentials are not shown.
 func quote(s string) string {
 	const limit = 60
+	if secretIn(s) {
+		return `"***"`
+	}
 	if len(s) > limit {
 		n := limit
 		for n > 0 && !utf8.RuneStart(s[n]) {
