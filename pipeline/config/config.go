@@ -15,9 +15,9 @@ type Pipeline struct {
 	Stages      []*Node
 	Outputs     []*Node
 
-	// Partial means that something in the file could not be decoded: what is
-	// there is good for finding more mistakes, not for running.
-	Partial bool
+	// Issues are the mistakes found while decoding, nil for none. With some,
+	// the pipeline is good for finding more of them, not for running.
+	Issues *pipeline.Issues
 }
 
 // Policies for rows that cannot be decoded.

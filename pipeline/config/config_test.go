@@ -204,3 +204,18 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestReference(t *testing.T) {
+	var got []string
+	for _, f := range Reference(new(lookupConfig)) {
+		got = append(got, f.Name+" "+f.Type+" "+f.Default)
+	}
+	want := "table settings , table.uri text , table.limit size 16MiB, on mapping of text , tolerance duration 30m, least integer , " +
+		"weight number 0.5, strict true|false true, extra settings , extra.uri text , extra.limit size 16MiB, parts list of integer 1,2"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got %s", strings.Join(got, ", "))
+	}
+	if r := Reference(new(Input)); r[len(r)-1].Name != "exclude" || r[6].Name != "tables.*.match" {
+		t.Errorf("got %+v", r)
+	}
+}

@@ -55,5 +55,6 @@
 // value stands for a list of one), map[string]string, pipeline.Map, structs and
 // pointers to structs. A field of type pipeline.Pos without a tag receives the
 // place of the mapping. A struct with a method Validate(*pipeline.Issues) is
-// asked after it was decoded without a mistake.
+// asked after it was decoded without a mistake; issues it adds without a place or
+// a path get those of the mapping.
 package config

@@ -34,7 +34,7 @@ func (e *expander) scalar(v *Value, path string) {
 	if strings.Contains(v.Text, "${") {
 		text, at, msg := e.expand(v.Text, 0)
 		if msg != "" {
-			pos := v.Pos.Shift(at)
+			pos := v.Pos.Shift(characters(v.Text, at))
 			if !e.reported[pos] || pos.Line == 0 {
 				e.issues.Addf(pos, path, "%s", msg)
 			}

@@ -46,7 +46,7 @@ func isOrderedMap(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(orderedMapType)
 }
 
-// entryTypes returns the type of an entry of a pipeline.Map and of its value.
+// entryType returns the type of the values of a pipeline.Map.
 func entryType(t reflect.Type) reflect.Type {
 	entries, _ := t.FieldByName("Entries")
 	value, _ := entries.Type.Elem().FieldByName("Value")

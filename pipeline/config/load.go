@@ -42,7 +42,9 @@ func Load(name string, data []byte, opts LoadOptions, reg *pipeline.Registry) (*
 		l.load(root)
 	}
 	err := issues.Err()
-	p.Partial = err != nil
+	if err != nil {
+		p.Issues = &issues
+	}
 	return p, err
 }
 
@@ -154,7 +156,7 @@ func (l *inputLoader) attributes() {
 	}
 	for _, c := range names {
 		if c == pipeline.TimeColumn {
-			wrong(in.URI.Issuef(strings.Index(in.URI.Value, "{"+c), "the capture {%s} has the name of the time column; rename it", c))
+			wrong(in.URI.Issuef(characters(in.URI.Value, strings.Index(in.URI.Value, "{"+c)), "the capture {%s} has the name of the time column; rename it", c))
 		}
 	}
 	for _, a := range slices.Sorted(maps.Keys(in.Attributes)) {

@@ -40,13 +40,11 @@ func set(root *Value, override string, issues *pipeline.Issues) {
 				n--
 			}
 			if n == 0 {
-				if done < 2 && len(segments) > 2 && done > 0 || done == 0 && len(segments) > 1 {
+				if done < 2 && len(rest) > 1 {
 					unknownName(v, segments, done, path, issues)
 					return
 				}
 				n = 1
-				// A key that is not there takes what is left of the path in
-				// one piece only where it is the last: a: {b: {c: value}}.
 				next := &Value{Kind: Mapping, Pos: setPos, Key: setPos}
 				v.Fields = append(v.Fields, Field{Key: rest[0], Pos: setPos, Value: next})
 			}

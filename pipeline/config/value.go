@@ -72,9 +72,12 @@ func (v *Value) describe() string {
 	return quote(v.Text)
 }
 
-// quote quotes a text for a message, shortened.
+// quote quotes a text for a message, shortened. Credentials are not shown.
 func quote(s string) string {
 	const limit = 60
+	if secretIn(s) {
+		return `"***"`
+	}
 	if len(s) > limit {
 		n := limit
 		for n > 0 && !utf8.RuneStart(s[n]) {
@@ -84,6 +87,9 @@ func quote(s string) string {
 	}
 	return strconv.Quote(s)
 }
+
+// characters counts those before byte n of s, as columns are counted.
+func characters(s string, n int) int { return utf8.RuneCountInString(s[:n]) }
 
 // join appends a key to a dotted path.
 func join(path, key string) string {

@@ -15,17 +15,17 @@ import (
 // mistake at once, as *pipeline.Issues: references to nothing, cycles, what is
 // used by nothing, and, wherever the tables of an input are known before it is
 // read, unknown columns and type errors. It copes with a pipeline that was
-// decoded in part, so that the mistakes of both steps can be shown together.
+// decoded in part and returns the mistakes of both steps together.
 // Another error means that a component could not be made for a reason that may
 // go away, such as a store that did not answer. The graph is nil unless the
 // error is.
 func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env pipeline.Env) (*Graph, error) {
-	b := &build{ctx: ctx, p: p, reg: reg, nodes: make(map[string]*node)}
+	b := &build{ctx: ctx, p: p, reg: reg, inputs: make(map[string]*config.Input), nodes: make(map[string]*node)}
+	if p.Issues != nil {
+		b.issues.Add(p.Issues)
+	}
 	for _, in := range p.Inputs {
 		if b.inputs[in.Name] == nil {
-			if b.inputs == nil {
-				b.inputs = make(map[string]*config.Input)
-			}
 			b.inputs[in.Name] = in
 		}
 	}
@@ -55,9 +55,6 @@ func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env 
 	}
 	if err := b.issues.Err(); err != nil {
 		return nil, err
-	}
-	if p.Partial {
-		return nil, fmt.Errorf("%s has mistakes", p.File)
 	}
 	for _, n := range g.nodes {
 		n.print = n.makePrint()

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"slices"
@@ -116,14 +117,15 @@ type place struct{ x, y, w int }
 
 // SVG draws the graph as an SVG image: boxes in layers from left to right.
 func (g *Graph) SVG() string {
-	all := g.boxes()
-	layers := layered(all)
+	all, layers := layered(g.boxes())
 	at := make([]place, len(all))
 	width, height, x := 0, 0, margin
 	for _, l := range layers {
 		w := 0
 		for _, i := range l {
-			w = max(w, 24+charWidth*max(len([]rune(all[i].name)), len([]rune(all[i].what))))
+			if all[i].kind != "" {
+				w = max(w, 24+charWidth*max(len([]rune(all[i].name)), len([]rune(all[i].what))))
+			}
 		}
 		for k, i := range l {
 			at[i] = place{x, margin + k*(boxHeight+rowGap), w}
@@ -145,11 +147,20 @@ func (g *Graph) SVG() string {
 	b.WriteString("<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 z\" fill=\"#666666\"/></marker></defs>\n")
 	b.WriteString("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n")
 	for i, x := range all {
-		for k, a := range x.from {
-			drawArc(&b, at[a.box], at[i], k, len(x.from), a.label)
+		arcs := slices.Clone(x.from)
+		slices.SortStableFunc(arcs, func(a, b arc) int { return at[a.box].y - at[b.box].y })
+		for k, a := range arcs {
+			drawArc(&b, at[a.box], at[i], k, len(arcs), a.label, x.kind != "")
+		}
+		if x.kind == "" {
+			y := at[i].y + boxHeight/2
+			fmt.Fprintf(&b, "<path d=\"M%d %d H%d\" fill=\"none\" stroke=\"#666666\"/>\n", at[i].x, y, at[i].x+at[i].w)
 		}
 	}
 	for i, x := range all {
+		if x.kind == "" {
+			continue
+		}
 		p, c := at[i], boxColours[x.kind]
 		fmt.Fprintf(&b, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"%s\" stroke=\"%s\"/>\n", p.x, p.y, p.w, boxHeight, c[0], c[1])
 		fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" fill=\"#111111\">%s</text>\n", p.x+p.w/2, p.y+18, html.EscapeString(x.name))
@@ -159,20 +170,26 @@ func (g *Graph) SVG() string {
 	return b.String()
 }
 
-// drawArc draws the k-th of n arcs that arrive at a box.
-func drawArc(b *strings.Builder, from, to place, k, n int, label string) {
+// drawArc draws the k-th of n arcs that arrive at a box, with a tip unless it
+// goes on from there.
+func drawArc(b *strings.Builder, from, to place, k, n int, label string, tip bool) {
 	x1, y1 := from.x+from.w, from.y+boxHeight/2
 	x2, y2 := to.x, to.y+boxHeight*(k+1)/(n+1)
-	bend := max((x2-x1)/2, 20)
-	fmt.Fprintf(b, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#666666\" marker-end=\"url(#tip)\"/>\n", x1, y1, x1+bend, y1, x2-bend, y2, x2, y2)
+	marker := ""
+	if tip {
+		marker = " marker-end=\"url(#tip)\""
+	}
+	fmt.Fprintf(b, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#666666\"%s/>\n", x1, y1, (x1+x2)/2, y1, (x1+x2)/2, y2, x2, y2, marker)
 	if label != "" {
 		fmt.Fprintf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\" font-size=\"11\" fill=\"#3b6ea5\">%s</text>\n", x2-12, y2-4, html.EscapeString(label))
 	}
 }
 
 // layered puts every box one layer behind the last of those it comes from,
-// outputs in the last layer, and orders each layer so that few arcs cross.
-func layered(all []box) [][]int {
+// outputs in the last layer. Where an arc passes a layer it gets a box without
+// a kind there, to keep its way clear. Each layer is ordered so that few arcs
+// cross.
+func layered(all []box) ([]box, [][]int) {
 	depth := make([]int, len(all))
 	last := 0
 	for i, x := range all {
@@ -188,28 +205,43 @@ func layered(all []box) [][]int {
 		}
 		layers[depth[i]] = append(layers[depth[i]], i)
 	}
-	layers = slices.DeleteFunc(layers, func(l []int) bool { return len(l) == 0 })
-	to := make([][]int, len(all))
+	for i := range all[:len(all):len(all)] {
+		for k, a := range all[i].from {
+			for d := depth[a.box] + 1; d < depth[i]; d++ {
+				all = append(all, box{from: []arc{{box: a.box}}})
+				a.box = len(all) - 1
+				layers[d] = append(layers[d], a.box)
+			}
+			all[i].from[k] = a
+		}
+	}
+	order(all, layers)
+	return all, layers
+}
+
+// order moves each box towards the middle of its neighbours, a few times over.
+func order(all []box, layers [][]int) {
+	back, ahead := make([][]int, len(all)), make([][]int, len(all))
 	for i, x := range all {
 		for _, a := range x.from {
-			to[a.box] = append(to[a.box], i)
+			back[i] = append(back[i], a.box)
+			ahead[a.box] = append(ahead[a.box], i)
 		}
 	}
 	rank := make([]float64, len(all))
-	set := func(l []int) {
+	number := func(l []int) {
 		for k, i := range l {
-			rank[i] = float64(k) / float64(len(l))
+			rank[i] = float64(2*k+1) / float64(2*len(l))
 		}
 	}
 	for _, l := range layers {
-		set(l)
+		number(l)
 	}
-	// Each box moves towards the middle of its neighbours, a few times over.
-	order := func(l []int, neighbours func(i int) []int) {
+	sweep := func(l []int, neighbours [][]int) {
 		middle := make(map[int]float64, len(l))
 		for _, i := range l {
 			middle[i] = rank[i]
-			if ns := neighbours(i); len(ns) > 0 {
+			if ns := neighbours[i]; len(ns) > 0 {
 				sum := 0.0
 				for _, n := range ns {
 					sum += rank[n]
@@ -217,31 +249,15 @@ func layered(all []box) [][]int {
 				middle[i] = sum / float64(len(ns))
 			}
 		}
-		slices.SortStableFunc(l, func(a, b int) int {
-			switch {
-			case middle[a] < middle[b]:
-				return -1
-			case middle[a] > middle[b]:
-				return 1
-			}
-			return 0
-		})
-		set(l)
-	}
-	back := func(i int) []int {
-		var out []int
-		for _, a := range all[i].from {
-			out = append(out, a.box)
-		}
-		return out
+		slices.SortStableFunc(l, func(a, b int) int { return cmp.Compare(middle[a], middle[b]) })
+		number(l)
 	}
 	for range 4 {
 		for _, l := range layers[1:] {
-			order(l, back)
+			sweep(l, back)
 		}
 		for k := len(layers) - 2; k >= 0; k-- {
-			order(layers[k], func(i int) []int { return to[i] })
+			sweep(layers[k], ahead)
 		}
 	}
-	return layers
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -285,7 +286,11 @@ func reportCollision(in *config.Input, t *pipeline.Table, attribute string, issu
 	if at.Pos == (pipeline.Pos{}) {
 		at = pipeline.Text{Pos: in.Pos, Path: "inputs." + in.Name}
 	}
-	n := max(strings.Index(in.URI.Value, "{"+attribute), 0)
+	before, _, ok := strings.Cut(in.URI.Value, "{"+attribute)
+	n := 0
+	if ok {
+		n = utf8.RuneCountInString(before)
+	}
 	issues.Add(at.Issuef(n, "the attribute %s has the name of a column of table %s; rename the capture", attribute, t.Name))
 }
 
