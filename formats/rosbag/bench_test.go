@@ -9,6 +9,8 @@ import (
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
 )
 
 // imuBag is a bag of Imu messages in chunks of 768 KiB.
@@ -82,10 +84,11 @@ func BenchmarkDecode(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			pool := column.NewPool(arrow.NewGoAllocator(), 64<<20)
 			b.SetBytes(d.Compression[0].Raw)
 			b.ReportAllocs()
 			for b.Loop() {
-				dec, err := f.Open(ctx, src, d, pipeline.Selection{}, pipeline.DecodeOptions{Workers: 1})
+				dec, err := f.Open(ctx, src, d, pipeline.Selection{}, pipeline.DecodeOptions{Workers: 1, Allocator: pool})
 				if err != nil {
 					b.Fatal(err)
 				}
