@@ -236,8 +236,11 @@ func (b *bag) closed() []byte {
 	return out
 }
 
-// packLZ4 compresses like ROS: independent blocks, checksum of the content.
-func packLZ4(raw []byte) []byte { return packLZ4With(raw, lz4.ChecksumOption(true)) }
+// packLZ4 compresses like ROS, independent blocks and a checksum of the content,
+// though in smaller blocks.
+func packLZ4(raw []byte) []byte {
+	return packLZ4With(raw, lz4.ChecksumOption(true), lz4.BlockSizeOption(lz4.Block64Kb))
+}
 
 func packLZ4With(raw []byte, options ...lz4.Option) []byte {
 	var out bytes.Buffer

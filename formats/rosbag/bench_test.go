@@ -2,29 +2,23 @@ package rosbag
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
 )
 
-// imuBag is a bag of messages of the size of an Imu, in chunks of 768 KiB of
-// numbers that compress to about a half.
+// imuBag is a bag of Imu messages in chunks of 768 KiB.
 func imuBag(codec string, messages int) []byte {
 	b := &bag{codec: codec}
-	b.connect(0, "/imu")
-	r := rand.New(rand.NewPCG(1, 2))
-	payload := make([]byte, 320)
+	b.declare(conn{0, "/imu", "sensor_msgs/Imu", "6a62c6daae103f4ff57a132d6f95cec2", imuDefinition, nil})
 	for i := range messages {
-		for k := 0; k < len(payload); k += 8 {
-			binary.LittleEndian.PutUint64(payload[k:], uint64(r.Uint32()))
-		}
-		binary.LittleEndian.PutUint64(payload, uint64(i))
-		b.write(0, at(uint32(i/200), uint32(i%200)*5_000_000), string(payload))
+		b.write(0, at(uint32(i/200), uint32(i%200)*5_000_000), string(imu(i)))
 		if len(b.chunk) > 768<<10 {
 			b.endChunk()
 		}
@@ -77,7 +71,7 @@ func BenchmarkWalk(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode reads messages like an Imu, the first two columns of them decoded.
+// BenchmarkDecode reads Imu messages, all columns of them.
 func BenchmarkDecode(b *testing.B) {
 	const messages = 20_000
 	for _, codec := range []string{codecNone, codecLZ4} {
@@ -85,15 +79,16 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(codec, func(b *testing.B) {
 			ctx := context.Background()
 			src := inMemory(data)
-			f := New(number{})
+			f := New(ros1.Encoding{})
 			d, err := f.Describe(ctx, src)
 			if err != nil {
 				b.Fatal(err)
 			}
+			pool := column.NewPool(arrow.NewGoAllocator(), 64<<20)
 			b.SetBytes(d.Compression[0].Raw)
 			b.ReportAllocs()
 			for b.Loop() {
-				dec, err := f.Open(ctx, src, d, pipeline.Selection{}, pipeline.DecodeOptions{Workers: 1})
+				dec, err := f.Open(ctx, src, d, pipeline.Selection{}, pipeline.DecodeOptions{Workers: 1, Allocator: pool})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -179,7 +179,7 @@ func (l messageHeader) matches(h *[messageHeaderLen]byte) bool {
 		binary.LittleEndian.Uint64(h[l.time:]) == timeField && h[l.time+8] == '='
 }
 
-// walker walks the records of unpacked chunks.
+// chunkWalker walks the records of unpacked chunks.
 type chunkWalker struct {
 	known messageHeader // the layout of the last message header
 	// odd counts the times with a second of nanoseconds or more.
