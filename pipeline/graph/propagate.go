@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/config"
 )
 
@@ -141,7 +142,10 @@ func tablePath(in *config.Input, key string) string {
 	return p
 }
 
-// known asks formats for a table; they must agree on it.
+// known returns the table of a type that is the same, or nearly so, in all
+// formats that an input may have. A column that only some of them have is
+// known too: whether a recording has it is seen when it is opened. A column
+// whose type differs makes the table unknown.
 func known(formats []pipeline.Format, typeName string) *pipeline.Table {
 	var found *pipeline.Table
 	for _, f := range formats {
@@ -153,12 +157,39 @@ func known(formats []pipeline.Format, typeName string) *pipeline.Table {
 		if err != nil || t == nil {
 			return nil
 		}
-		if found != nil && (!found.Schema.Equal(t.Schema) || !slices.Equal(found.Clocks, t.Clocks)) {
+		if found == nil {
+			found = t
+			continue
+		}
+		if found = union(found, t); found == nil {
 			return nil
 		}
-		found = t
 	}
 	return found
+}
+
+// union returns a table with the columns and clocks of both, nil where they
+// contradict each other.
+func union(a, b *pipeline.Table) *pipeline.Table {
+	fields := slices.Clone(a.Schema.Fields())
+	for _, f := range b.Schema.Fields() {
+		i := a.Column(f.Name)
+		if i < 0 {
+			fields = append(fields, f)
+			continue
+		}
+		if !arrow.TypeEqual(fields[i].Type, f.Type) {
+			return nil
+		}
+	}
+	out := a.With(arrow.NewSchema(fields, nil))
+	out.Clocks = slices.Clone(a.Clocks)
+	for _, c := range b.Clocks {
+		if !slices.ContainsFunc(out.Clocks, func(o pipeline.Clock) bool { return o.Name == c.Name }) {
+			out.Clocks = append(out.Clocks, c)
+		}
+	}
+	return out
 }
 
 // guessFormats tells which formats an input may have: the declared one, or

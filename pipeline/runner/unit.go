@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -154,12 +155,17 @@ func (u *unitRun) bind() error {
 	if err != nil {
 		return err
 	}
-	bound.Formats = make(map[string]string)
+	formats := make(map[string][]string)
 	for _, o := range u.opened {
 		f := fmt.Sprintf("%s/%d", o.format.Format.Name(), o.format.Behaviour)
-		if have := bound.Formats[o.Input.Name]; !strings.Contains(have, f) {
-			bound.Formats[o.Input.Name] = strings.TrimPrefix(have+"+"+f, "+")
+		if in := o.Input.Name; !slices.Contains(formats[in], f) {
+			formats[in] = append(formats[in], f)
 		}
+	}
+	bound.Formats = make(map[string]string)
+	for in, names := range formats {
+		slices.Sort(names)
+		bound.Formats[in] = strings.Join(names, "+")
 	}
 	u.bound = bound
 	return nil
