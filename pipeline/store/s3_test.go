@@ -118,7 +118,15 @@ func TestS3Requests(t *testing.T) {
 	want("get", "GET: 1")
 	data := random(20 << 20)
 	write(t, s, "big", data)
-	want("an object of 20 MiB", "POST uploadId: 1, POST uploads: 1, PUT partNumber: 3")
+	requests := p.Requests()
+	if got := summary(requests); got != "POST uploadId: 1, POST uploads: 1, PUT partNumber: 3" {
+		t.Errorf("an object of 20 MiB makes requests %q", got)
+	}
+	for _, r := range requests {
+		if r.Method == http.MethodPut && r.Header.Get("X-Amz-Checksum-Crc32") == "" {
+			t.Errorf("a part without checksum: %v", r.Header)
+		}
+	}
 	src := source(t, s, "big")
 	if _, err := src.ReadAt(t.Context(), make([]byte, 20<<20), 0); err != nil {
 		t.Fatal(err)
@@ -407,6 +415,26 @@ func TestS3Errors(t *testing.T) {
 			return true
 		})
 		checkError(t, name, c.do(), pipeline.ErrDenied, false, "s3://bucket/a/", c.text)
+	}
+}
+
+// Servers that know no checksums can be written to.
+func TestS3WithoutChecksums(t *testing.T) {
+	t.Setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+	p, s := behindProxy(t)
+	data := random(9 << 20)
+	write(t, s, "x", data)
+	put(t, s, "y")
+	for _, r := range p.Requests() {
+		for name := range r.Header {
+			if strings.Contains(strings.ToLower(name), "checksum") {
+				t.Errorf("%s %s has %s", r.Method, r.URL, name)
+			}
+		}
+	}
+	got := make([]byte, len(data))
+	if _, err := source(t, s, "x").ReadAt(t.Context(), got, 0); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read: %v", err)
 	}
 }
 
