@@ -82,7 +82,7 @@ func (d *decompressor) Read(p []byte) (int, error) {
 // on as it is.
 func (d *decompressor) explain(err error) error {
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return err
 	case d.src.err != nil:
 		return d.src.err
