@@ -25,6 +25,7 @@ const maxWindow = 128 << 20
 func Decompress(name string, r io.Reader) (rc io.ReadCloser, codec string, err error) {
 	d := &decompressor{name: name, src: sourceErrors{r: r}}
 	in := bufio.NewReaderSize(&d.src, 64<<10)
+	d.in = in
 	head, err := in.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, "", err
@@ -60,6 +61,7 @@ type decompressor struct {
 	name  string
 	codec string
 	src   sourceErrors
+	in    *bufio.Reader // over src
 	out   io.Reader
 	close func()
 	err   error
@@ -80,7 +82,7 @@ func (d *decompressor) Read(p []byte) (int, error) {
 // on as it is.
 func (d *decompressor) explain(err error) error {
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return err
 	case d.src.err != nil:
 		return d.src.err
@@ -94,7 +96,7 @@ func (d *decompressor) explain(err error) error {
 	case errors.Is(err, zstd.ErrUnknownDictionary):
 		kind = pipeline.ErrUnsupported
 	}
-	return &pipeline.DecodeError{Object: d.name, Format: d.codec, Offset: d.src.n, Record: -1, Err: fmt.Errorf("%w: %w", kind, err)}
+	return &pipeline.DecodeError{Object: d.name, Format: d.codec, Offset: d.src.n - int64(d.in.Buffered()), Record: -1, Err: fmt.Errorf("%w: %w", kind, err)}
 }
 
 func (d *decompressor) Close() error {

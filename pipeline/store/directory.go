@@ -62,7 +62,7 @@ func (d *directory) walk(ctx context.Context, rel, prefix string, fn func(pipeli
 		key := rel + name
 		below := strings.HasSuffix(name, "/")
 		switch {
-		case !strings.HasPrefix(key, prefix) && !(below && strings.HasPrefix(prefix, key)):
+		case !strings.HasPrefix(key, prefix) && (!below || !strings.HasPrefix(prefix, key)):
 		case key == tempArea+"/":
 		case below:
 			if err := d.walk(ctx, key, prefix, fn); err != nil {
@@ -239,7 +239,7 @@ func (s *fileSource) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 		return 0, changed
 	}
 	switch {
-	case int64(n) < want && err == io.EOF:
+	case int64(n) < want && errors.Is(err, io.EOF):
 		return n, fmt.Errorf("reading %s: %w at %d, expected %d bytes", s.path, pipeline.ErrTruncated, off+int64(n), s.obj.Size)
 	case int64(n) < want:
 		return n, fileError("reading", s.path, err)
@@ -284,7 +284,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	switch {
 	case n == len(p):
 		return n, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return n, fmt.Errorf("reading %s: %w at %d, expected %d bytes", r.src.path, pipeline.ErrTruncated, r.off, r.src.obj.Size)
 	}
 	return n, fileError("reading", r.src.path, err)

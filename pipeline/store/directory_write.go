@@ -195,12 +195,11 @@ func (w *fileWriter) Publish(context.Context) error {
 	case err != nil:
 		return fileError("publishing", w.uri(), err)
 	}
-	if w.exclusive {
-		if err := root.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fileError("publishing", w.uri(), err)
-		}
-	}
 	w.state = published
+	if w.exclusive {
+		// The object is there; if its other name stays, gc finds it.
+		_ = root.Remove(from)
+	}
 	// The name must outlast a power failure as well as the bytes do.
 	for dir := parent; ; dir = path.Dir(dir) {
 		if err := syncDir(root, dir); err != nil {

