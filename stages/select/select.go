@@ -68,10 +68,8 @@ outputs:
 			c := config.(*Config)
 			var issues pipeline.Issues
 			for _, e := range c.Cast.Entries {
-				if _, ok := castTypes[e.Value.Value]; !ok {
-					i := e.Value.Issuef(0, "unknown type %q", e.Value.Value)
-					i.Suggestion = pipeline.Nearest(e.Value.Value, castNames)
-					issues.Add(i)
+				if _, err := column.CastType(e.Value); err != nil {
+					issues.Add(err)
 				}
 			}
 			if err := issues.Err(); err != nil {
@@ -88,8 +86,9 @@ type stage struct{ Config }
 type chosen struct {
 	from int // position in the input
 	name string
-	cast *caster // nil where the type stays
 	typ  arrow.DataType
+	cast *column.Cast // nil where the type stays
+	to   string       // name of the new type
 }
 
 func (s *stage) BindTable(in *pipeline.Table) (*pipeline.RowBinding, error) {
@@ -114,7 +113,7 @@ func (s *stage) BindTable(in *pipeline.Table) (*pipeline.RowBinding, error) {
 		ref := pipeline.ColumnRef{Table: in, Column: f.Name}
 		lineage[i] = pipeline.Derivation{Inputs: []pipeline.ColumnRef{ref}, Identity: c.cast == nil}
 		if c.cast != nil {
-			lineage[i].Expression = fmt.Sprintf("cast(%s as %s)", f.Name, c.cast.name)
+			lineage[i].Expression = fmt.Sprintf("cast(%s as %s)", f.Name, c.to)
 		}
 		f.Name, f.Type = c.name, c.typ
 		fields[i] = f
@@ -273,16 +272,16 @@ func (s *stage) cast(in *pipeline.Table, cols []chosen, issues *pipeline.Issues)
 			issues.Add(i)
 			continue
 		}
-		to := castTypes[e.Value.Value]
-		if arrow.TypeEqual(cols[at].typ, to) {
+		to, err := column.CastType(e.Value)
+		if err != nil || arrow.TypeEqual(cols[at].typ, to) {
 			continue
 		}
-		c, ok := newCaster(cols[at].typ, to, e.Value.Value)
+		c, ok := column.NewCast(cols[at].typ, to)
 		if !ok {
 			issues.Add(e.Value.Issuef(0, "cannot cast %s to %s", cols[at].typ, e.Value.Value))
 			continue
 		}
-		cols[at].cast, cols[at].typ = c, to
+		cols[at].cast, cols[at].typ, cols[at].to = c, to, e.Value.Value
 	}
 }
 
@@ -316,7 +315,7 @@ func (s *selector) process(_ context.Context, b *pipeline.Batch, acct *pipeline.
 		if c.cast == nil {
 			continue
 		}
-		arr, err := c.cast.run(s.opt.Allocator, arrs[i], func(row int, reason string) {
+		arr, err := c.cast.Run(s.opt.Allocator, arrs[i], func(row int, reason string) {
 			s.bad = append(s.bad, badCell{int32(row), i, reason})
 		})
 		if err != nil {
@@ -353,7 +352,7 @@ func (s *selector) refuse(b *pipeline.Batch, acct *pipeline.Account) ([]int32, e
 			continue
 		}
 		from := b.Record.Column(s.cols[c.col].from)
-		err := fmt.Errorf("%.80q does not cast to %s", from.ValueStr(int(c.row)), s.cols[c.col].cast.name)
+		err := fmt.Errorf("%.80q does not cast to %s", from.ValueStr(int(c.row)), s.cols[c.col].to)
 		if err := s.opt.Refuse(acct, b, int(c.row), s.cols[c.col].name, c.reason, err); err != nil {
 			return nil, err
 		}

@@ -1,9 +1,10 @@
-package selectcols
+package column
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -11,10 +12,9 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
-	"github.com/drivemill/drivemill/pipeline/column"
 )
 
-// Reasons for which a cast rejects a row.
+// Reasons for which a value cannot be cast.
 const (
 	CastOverflow = "cast_overflow"
 	CastInexact  = "cast_inexact"
@@ -29,21 +29,23 @@ var castTypes = map[string]arrow.DataType{
 	"string": arrow.StringType, "timestamp": arrow.TimeType, "date": arrow.Date32Type,
 }
 
-var castNames = func() []string {
-	var names []string
-	for n := range castTypes {
-		names = append(names, n)
+// CastType finds the type that pipelines call name. The error is a mistake at
+// the place of the name.
+func CastType(name pipeline.Text) (arrow.DataType, error) {
+	if t, ok := castTypes[name.Value]; ok {
+		return t, nil
 	}
-	slices.Sort(names)
-	return names
-}()
+	i := name.Issuef(0, "unknown type %q", name.Value)
+	i.Suggestion = pipeline.Nearest(name.Value, slices.Sorted(maps.Keys(castTypes)))
+	return nil, i
+}
 
 // family groups the types that are read, and written, alike.
 type family uint8
 
 const (
 	none family = iota
-	null
+	nothing
 	boolean
 	integer // read as int64
 	natural // uint64
@@ -58,7 +60,7 @@ const (
 func familyOf(t arrow.DataType) family {
 	switch t.ID() {
 	case arrow.NULL:
-		return null
+		return nothing
 	case arrow.BOOL:
 		return boolean
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32:
@@ -83,20 +85,25 @@ func familyOf(t arrow.DataType) family {
 	return none
 }
 
-// caster turns arrays of one type into another.
-type caster struct {
-	name     string
+// Cast turns arrays of one type into another, exactly. It is immutable.
+//
+// A value lies outside of the new type (cast_overflow), would be rounded or cut
+// (cast_inexact), or is no spelling of it (cast_invalid), or it is cast. Null
+// stays null. Integers and timestamps cast to each other as nanoseconds since
+// 1970, texts to timestamps from RFC 3339. A text becomes the nearest float: it
+// names the float that it is read as.
+type Cast struct {
 	from, to arrow.DataType
 	source   family
 	target   family
 }
 
-// newCaster reports whether there is a cast.
-func newCaster(from, to arrow.DataType, name string) (*caster, bool) {
-	c := &caster{name: name, from: from, to: to, source: familyOf(from), target: familyOf(to)}
+// NewCast reports whether there is a cast from one type to another.
+func NewCast(from, to arrow.DataType) (*Cast, bool) {
+	c := &Cast{from: from, to: to, source: familyOf(from), target: familyOf(to)}
 	number := c.target == integer || c.target == natural || c.target == floating
 	switch c.source {
-	case null:
+	case nothing:
 		return c, true
 	case boolean:
 		return c, number || c.target == textual
@@ -116,12 +123,13 @@ func newCaster(from, to arrow.DataType, name string) (*caster, bool) {
 	return nil, false
 }
 
-// run casts an array. Values that do not fit are told to bad and are null in
-// the result, which the caller owns.
-func (c *caster) run(mem arrow.Allocator, arr arrow.Array, bad func(row int, reason string)) (arrow.Array, error) {
-	out := column.New(mem, c.to)
+// Run casts an array. Values that do not fit are told to bad and are null in
+// the result, which the caller owns. It fails only when texts add up to more
+// than 2 GiB.
+func (c *Cast) Run(mem arrow.Allocator, arr arrow.Array, bad func(row int, reason string)) (arrow.Array, error) {
+	out := New(mem, c.to)
 	n := arr.Len()
-	if arr.NullN() == n || c.source == null {
+	if arr.NullN() == n || c.source == nothing {
 		out.AppendNulls(n)
 		return out.Finish(), nil
 	}
@@ -145,7 +153,7 @@ func (c *caster) run(mem arrow.Allocator, arr arrow.Array, bad func(row int, rea
 }
 
 // one appends value i, or returns why it does not fit.
-func (c *caster) one(out *column.Column, r *reader, i int) string {
+func (c *Cast) one(out *Column, r *reader, i int) string {
 	switch c.source {
 	case boolean:
 		v := int64(0)
@@ -198,7 +206,7 @@ func (c *caster) one(out *column.Column, r *reader, i int) string {
 }
 
 // integer writes an int64 as any type but date.
-func (c *caster) integer(out *column.Column, v int64) string {
+func (c *Cast) integer(out *Column, v int64) string {
 	switch c.target {
 	case boolean:
 		if v != 0 && v != 1 {
@@ -233,7 +241,7 @@ func (c *caster) integer(out *column.Column, v int64) string {
 }
 
 // natural writes an uint64 beyond int64 as a float.
-func (c *caster) natural(out *column.Column, v uint64) string {
+func (c *Cast) natural(out *Column, v uint64) string {
 	f := float64(v)
 	if c.to.ID() == arrow.FLOAT32 {
 		f = float64(float32(v))
@@ -245,7 +253,7 @@ func (c *caster) natural(out *column.Column, v uint64) string {
 	return ""
 }
 
-func (c *caster) appendFloat(out *column.Column, f float64) {
+func (c *Cast) appendFloat(out *Column, f float64) {
 	if c.to.ID() == arrow.FLOAT32 {
 		out.AppendInt32(int32(math.Float32bits(float32(f))))
 		return
@@ -254,7 +262,7 @@ func (c *caster) appendFloat(out *column.Column, f float64) {
 }
 
 // bounds of an integer type.
-func (c *caster) bounds() (lo int64, hi uint64) {
+func (c *Cast) bounds() (lo int64, hi uint64) {
 	switch c.to.ID() {
 	case arrow.INT8:
 		return math.MinInt8, math.MaxInt8
@@ -275,7 +283,7 @@ func (c *caster) bounds() (lo int64, hi uint64) {
 }
 
 // float writes a float64 as a number or text.
-func (c *caster) float(out *column.Column, f float64) string {
+func (c *Cast) float(out *Column, f float64) string {
 	switch c.target {
 	case floating:
 		if c.to.ID() == arrow.FLOAT32 && f == f && float64(float32(f)) != f {
@@ -314,7 +322,7 @@ func (c *caster) float(out *column.Column, f float64) string {
 
 // text reads a text as any type. Numbers that have no exact float become the
 // nearest one: a text names the float that it is read as.
-func (c *caster) text(out *column.Column, s string) string {
+func (c *Cast) text(out *Column, s string) string {
 	if c.target != textual && len(s) > 400 {
 		return CastInvalid
 	}
@@ -378,7 +386,7 @@ func numberReason(err error) string {
 }
 
 // instant writes nanoseconds since 1970.
-func (c *caster) instant(out *column.Column, ns int64) string {
+func (c *Cast) instant(out *Column, ns int64) string {
 	switch c.target {
 	case textual:
 		var buf [40]byte
