@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,7 +16,10 @@ type Stage interface {
 	// Bind fixes the stage for the input tables of one unit: what comes out,
 	// from which input columns, and which it reads besides. It reads no data
 	// and is called several times for one unit. Every problem is reported, as
-	// Issues with the position in the pipeline file.
+	// Issues with the position in the pipeline file. While a pipeline is only
+	// being validated, an error that wraps ErrNotLoaded says that nothing is
+	// wrong, but that the output columns depend on side data that was not read:
+	// what follows in the graph cannot be checked.
 	Bind(in []*Table) (*Binding, error)
 }
 
@@ -161,19 +165,27 @@ func (s rowStage) Bind(in []*Table) (*Binding, error) {
 	bound := make([]*RowBinding, len(in))
 	out := &Binding{State: StateNone}
 	var issues Issues
+	var unknown error
 	for i, t := range in {
 		b, err := s.BindTable(t)
-		if err != nil {
-			if !issues.Add(err) {
-				return nil, err
-			}
+		switch {
+		case err == nil:
+		case issues.Add(err):
 			continue
+		case errors.Is(err, ErrNotLoaded):
+			unknown = err
+			continue
+		default:
+			return nil, err
 		}
 		bound[i] = b
 		out.Outputs = append(out.Outputs, b.Output)
 	}
 	if err := issues.Err(); err != nil {
 		return nil, err
+	}
+	if unknown != nil {
+		return nil, unknown
 	}
 	out.Open = func(opt ProcessOptions) (Processor, error) {
 		p := rowProcessor{}

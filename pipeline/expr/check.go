@@ -475,16 +475,17 @@ func (c *checker) compare(o op, sign string, a, b typed, pos int) typed {
 		}
 	}
 	if a.kind != b.kind {
-		// Kinds in the order Int, Uint, Float.
-		if a.kind > b.kind {
-			a, b, o = b, a, o.flip()
+		m := &mixedNode{c.slot(), o, false, a.kind, b.kind, a.node, b.node}
+		if m.lk > m.rk {
+			m.swap, m.op, m.lk, m.rk = true, o.flip(), m.rk, m.lk
 		}
-		return made(Bool, &mixedNode{c.slot(), o, a.kind, b.kind, a.node, b.node}, a, b)
+		return made(Bool, m, a, b)
 	}
+	n := &compareNode{c.slot(), o, false, a.kind.stored(), a.node, b.node}
 	if o == gt || o == ge {
-		a, b, o = b, a, o.flip()
+		n.swap, n.op = true, o.flip()
 	}
-	return made(Bool, &compareNode{c.slot(), o, a.kind.stored(), a.node, b.node}, a, b)
+	return made(Bool, n, a, b)
 }
 
 // constantFor rewrites a comparison of values of kind with the constant b so
@@ -612,11 +613,17 @@ func (c *checker) in(n *ast.BinaryNode) typed {
 	case a.isNil():
 		return c.null(Bool)
 	case fixed && a.kind == String:
-		set := make(map[string]struct{}, len(items))
+		test := textTest{op: "in"}
 		for _, t := range items {
-			set[t.value.s] = struct{}{}
+			test.list = append(test.list, t.value.s)
 		}
-		return made(Bool, &textTestNode{c.slot(), textTest{op: "in", set: set}, a.node}, a)
+		if len(items) > fewConstants {
+			test.set = make(map[string]struct{}, len(items))
+			for _, s := range test.list {
+				test.set[s] = struct{}{}
+			}
+		}
+		return made(Bool, &textTestNode{c.slot(), test, a.node}, a)
 	case fixed && a.kind != Bool:
 		return c.inConstants(a, items)
 	}

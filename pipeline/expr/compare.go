@@ -59,32 +59,69 @@ func compareConst[T numeric](o op, a []T, c T, out *rowset) {
 	}
 }
 
+// compareConstWord takes eight rows at a time: the shifts are then constants,
+// which more than doubles the speed of the step that most filters consist of.
 func compareConstWord[T numeric](o op, a []T, c T) (r uint64) {
+	k := 0
 	switch o {
-	case eq:
-		for j, x := range a {
-			r |= b2u(x == c) << (j & 63)
+	case eq, ne:
+		for ; len(a) >= 8; k += 8 {
+			q := (*[8]T)(a)
+			r |= (b2u(q[0] == c) | b2u(q[1] == c)<<1 | b2u(q[2] == c)<<2 | b2u(q[3] == c)<<3 |
+				b2u(q[4] == c)<<4 | b2u(q[5] == c)<<5 | b2u(q[6] == c)<<6 | b2u(q[7] == c)<<7) << (k & 63)
+			a = a[8:]
 		}
-	case ne:
-		for j, x := range a {
-			r |= b2u(x != c) << (j & 63)
+		for _, x := range a {
+			r |= b2u(x == c) << (k & 63)
+			k++
 		}
 	case lt:
-		for j, x := range a {
-			r |= b2u(x < c) << (j & 63)
+		for ; len(a) >= 8; k += 8 {
+			q := (*[8]T)(a)
+			r |= (b2u(q[0] < c) | b2u(q[1] < c)<<1 | b2u(q[2] < c)<<2 | b2u(q[3] < c)<<3 |
+				b2u(q[4] < c)<<4 | b2u(q[5] < c)<<5 | b2u(q[6] < c)<<6 | b2u(q[7] < c)<<7) << (k & 63)
+			a = a[8:]
+		}
+		for _, x := range a {
+			r |= b2u(x < c) << (k & 63)
+			k++
 		}
 	case le:
-		for j, x := range a {
-			r |= b2u(x <= c) << (j & 63)
+		for ; len(a) >= 8; k += 8 {
+			q := (*[8]T)(a)
+			r |= (b2u(q[0] <= c) | b2u(q[1] <= c)<<1 | b2u(q[2] <= c)<<2 | b2u(q[3] <= c)<<3 |
+				b2u(q[4] <= c)<<4 | b2u(q[5] <= c)<<5 | b2u(q[6] <= c)<<6 | b2u(q[7] <= c)<<7) << (k & 63)
+			a = a[8:]
+		}
+		for _, x := range a {
+			r |= b2u(x <= c) << (k & 63)
+			k++
 		}
 	case gt:
-		for j, x := range a {
-			r |= b2u(x > c) << (j & 63)
+		for ; len(a) >= 8; k += 8 {
+			q := (*[8]T)(a)
+			r |= (b2u(q[0] > c) | b2u(q[1] > c)<<1 | b2u(q[2] > c)<<2 | b2u(q[3] > c)<<3 |
+				b2u(q[4] > c)<<4 | b2u(q[5] > c)<<5 | b2u(q[6] > c)<<6 | b2u(q[7] > c)<<7) << (k & 63)
+			a = a[8:]
+		}
+		for _, x := range a {
+			r |= b2u(x > c) << (k & 63)
+			k++
 		}
 	case ge:
-		for j, x := range a {
-			r |= b2u(x >= c) << (j & 63)
+		for ; len(a) >= 8; k += 8 {
+			q := (*[8]T)(a)
+			r |= (b2u(q[0] >= c) | b2u(q[1] >= c)<<1 | b2u(q[2] >= c)<<2 | b2u(q[3] >= c)<<3 |
+				b2u(q[4] >= c)<<4 | b2u(q[5] >= c)<<5 | b2u(q[6] >= c)<<6 | b2u(q[7] >= c)<<7) << (k & 63)
+			a = a[8:]
 		}
+		for _, x := range a {
+			r |= b2u(x >= c) << (k & 63)
+			k++
+		}
+	}
+	if o == ne { // true for NaN
+		r = ^r
 	}
 	return r
 }
@@ -142,10 +179,13 @@ func (c *compareConstNode) eval(s *Scratch, need *rowset) *vec {
 	return v
 }
 
-// compareNode compares two values of the same kind.
+// compareNode compares two values of the same kind. Where swap is set op is
+// about right and left; still the left side is evaluated first, so that it is
+// the one that gives the reason when both sides reject a row.
 type compareNode struct {
 	slot        int
 	op          op // not gt, not ge
+	swap        bool
 	kind        Kind
 	left, right node
 }
@@ -153,6 +193,9 @@ type compareNode struct {
 func (c *compareNode) eval(s *Scratch, need *rowset) *vec {
 	a, b, v := c.left.eval(s, need), c.right.eval(s, need), s.slots[c.slot]
 	both(v, a, b)
+	if c.swap {
+		a, b = b, a
+	}
 	switch c.kind {
 	case Int:
 		comparePairs(c.op, a.i, b.i, &v.b)
@@ -194,17 +237,22 @@ func eachNeeded(need, out *rowset, n int, test func(i int) bool) {
 	}
 }
 
-// mixedNode compares numbers of two kinds without rounding either.
+// mixedNode compares numbers of two kinds without rounding either. Where swap
+// is set op, lk and rk are about right and left.
 type mixedNode struct {
 	slot        int
 	op          op
-	lk, rk      Kind
+	swap        bool
+	lk, rk      Kind // in the order Int, Uint, Float
 	left, right node
 }
 
 func (m *mixedNode) eval(s *Scratch, need *rowset) *vec {
 	a, b, v := m.left.eval(s, need), m.right.eval(s, need), s.slots[m.slot]
 	both(v, a, b)
+	if m.swap {
+		a, b = b, a
+	}
 	eachNeeded(need, &v.b, s.n, func(i int) bool {
 		switch {
 		case m.lk == Int && m.rk == Uint:

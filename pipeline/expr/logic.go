@@ -9,14 +9,14 @@ type andNode struct {
 func (n *andNode) eval(s *Scratch, need *rowset) *vec {
 	a, v := n.left.eval(s, need), s.slots[n.slot]
 	// Where the left side is false the right one does not matter.
-	var rest rowset
+	rest := &v.first
 	for w := range rest {
 		rest[w] = need[w] &^ (a.valid[w] &^ a.b[w])
 	}
 	if rest.empty() {
 		return a
 	}
-	b := n.right.eval(s, &rest)
+	b := n.right.eval(s, rest)
 	for w := range v.b {
 		v.b[w] = a.b[w] & b.b[w]
 		no := a.valid[w]&^a.b[w] | b.valid[w]&^b.b[w]
@@ -33,14 +33,14 @@ type orNode struct {
 
 func (n *orNode) eval(s *Scratch, need *rowset) *vec {
 	a, v := n.left.eval(s, need), s.slots[n.slot]
-	var rest rowset
+	rest := &v.first
 	for w := range rest {
 		rest[w] = need[w] &^ (a.valid[w] & a.b[w])
 	}
 	if rest.empty() {
 		return a
 	}
-	b := n.right.eval(s, &rest)
+	b := n.right.eval(s, rest)
 	for w := range v.b {
 		yes := a.valid[w]&a.b[w] | b.valid[w]&b.b[w]
 		v.valid[w] = a.valid[w]&b.valid[w] | yes
@@ -90,20 +90,20 @@ type chooseNode struct {
 }
 
 func (n *chooseNode) eval(s *Scratch, need *rowset) *vec {
-	c := n.cond.eval(s, need)
-	var first, second rowset
+	c, v := n.cond.eval(s, need), s.slots[n.slot]
+	first, second := &v.first, &v.second
 	for w := range first {
 		t := c.valid[w] & c.b[w]
 		first[w], second[w] = need[w]&t, need[w]&^t
 	}
 	switch {
 	case second.empty():
-		return n.yes.eval(s, &first)
+		return n.yes.eval(s, first)
 	case first.empty():
-		return n.not.eval(s, &second)
+		return n.not.eval(s, second)
 	}
-	a, b := n.yes.eval(s, &first), n.not.eval(s, &second)
-	return s.merge(s.slots[n.slot], n.kind, &first, a, b)
+	a, b := n.yes.eval(s, first), n.not.eval(s, second)
+	return s.merge(v, n.kind, first, a, b)
 }
 
 // coalesceNode is ??.
@@ -114,16 +114,16 @@ type coalesceNode struct {
 }
 
 func (n *coalesceNode) eval(s *Scratch, need *rowset) *vec {
-	a := n.left.eval(s, need)
-	var missing rowset
+	a, v := n.left.eval(s, need), s.slots[n.slot]
+	missing := &v.first
 	for w := range missing {
 		missing[w] = need[w] &^ a.valid[w]
 	}
 	if missing.empty() {
 		return a
 	}
-	b := n.right.eval(s, &missing)
-	return s.merge(s.slots[n.slot], n.kind, &a.valid, a, b)
+	b := n.right.eval(s, missing)
+	return s.merge(v, n.kind, &a.valid, a, b)
 }
 
 // merge takes the rows of first from a and the others from b.

@@ -109,29 +109,32 @@ func (p *Program) NewScratch() *Scratch {
 func (p *Program) Select(s *Scratch, cols []arrow.Array, rows int) (keep []int32, rejected []Reject) {
 	s.begin(p, cols, rows)
 	if cap(s.keep) < rows {
-		s.keep = make([]int32, 0, rows)
+		s.keep = make([]int32, rows)
 	}
-	keep = s.keep[:0]
+	keep = s.keep[:rows]
+	n := 0
 	for from := 0; from < rows; from += blockRows {
 		v := s.block(p, from)
 		for w := range v.b {
 			m := v.b[w] & v.valid[w] & s.full[w] &^ s.bad[w]
 			row := int32(from + w<<6)
 			if m == ^uint64(0) {
-				for j := range int32(64) {
-					keep = append(keep, row+j)
+				run := keep[n : n+64]
+				for j := range run {
+					run[j] = row + int32(j)
 				}
+				n += 64
 				continue
 			}
 			for m != 0 {
-				keep = append(keep, row+int32(bits.TrailingZeros64(m)))
+				keep[n] = row + int32(bits.TrailingZeros64(m))
+				n++
 				m &= m - 1
 			}
 		}
 	}
 	s.end()
-	s.keep = keep
-	return keep, s.rejected
+	return keep[:n], s.rejected
 }
 
 // Array evaluates an expression to a column of type DataType. Rows that cannot

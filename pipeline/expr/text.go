@@ -2,6 +2,7 @@ package expr
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,7 +11,8 @@ import (
 type textTest struct {
 	op    string // a comparison, in, contains, startsWith, endsWith, matches
 	arg   string
-	set   map[string]struct{}
+	list  []string
+	set   map[string]struct{} // where the list is long
 	expr  *regexp.Regexp
 	order op
 }
@@ -22,6 +24,9 @@ func (t *textTest) holds(x string) bool {
 	case "!=":
 		return x != t.arg
 	case "in":
+		if t.set == nil {
+			return slices.Contains(t.list, x)
+		}
 		_, ok := t.set[x]
 		return ok
 	case "contains":

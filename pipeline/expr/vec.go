@@ -100,6 +100,10 @@ type vec struct {
 	// valid has a bit for each row that is not null.
 	valid rowset
 
+	// first and second are the rows that a lazy step asks its arguments for.
+	// They live here because what is passed to a node escapes to the heap.
+	first, second rowset
+
 	ibuf  []int64
 	ubuf  []uint64
 	fbuf  []float64
