@@ -38,7 +38,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatalf("%+v: %d bytes differ from %d", other, len(got), len(file))
 			}
 		}
-		want := expected(t, mem, rec, opt.Mapping, opt.RowGroupRows)
+		want := expected(t, rec, opt.Mapping, opt.RowGroupRows)
 		_, got, err := tryRead(mem, file, pipeline.Selection{}, pipeline.DecodeOptions{BatchRows: rapid.IntRange(1, 50).Draw(t, "batch")})
 		if err != nil {
 			t.Fatal(err)

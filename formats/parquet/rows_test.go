@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 
 	"pgregory.net/rapid"
@@ -310,40 +311,54 @@ func encodeWith(t testingT, rec arrow.Record, opt WriterOptions, boxed bool, siz
 	return b.Bytes()
 }
 
-// expected spells the rows of rec as the file must hold them, in the order of
-// row groups of n rows.
-func expected(t testingT, mem arrow.Allocator, rec arrow.Record, m Mapping, group int) [][]string {
+// writtenOrder is the order of the rows of rec in row groups of n rows, 0 for
+// one row group.
+func writtenOrder(t testingT, rec arrow.Record, n int) []int32 {
 	t.Helper()
-	var out [][]string
-	for from := 0; from < int(rec.NumRows()); from += group {
-		part := rec.NewSlice(int64(from), min(int64(from+group), rec.NumRows()))
-		defer part.Release()
+	rows := int(rec.NumRows())
+	if n == 0 {
+		n = max(rows, 1)
+	}
+	var out []int32
+	for from := 0; from < rows; from += n {
+		part := rec.NewSlice(int64(from), int64(min(from+n, rows)))
 		order, err := column.SortRows(part, sortKey(rec.Schema()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range int(part.NumRows()) {
-			at := i
 			if order != nil {
-				at = int(order[i])
+				i = int(order[i])
 			}
-			var row []string
-			for j, c := range part.Columns() {
-				v := spell(c, at)
-				if part.ColumnName(j) == "ts" && !m.SourceTypes {
-					micros := "null"
-					if c.IsValid(at) {
-						ns := big.NewInt(fixed[int64](c)[at])
-						q := new(big.Int)
-						q.Div(ns, big.NewInt(1000)) // floors for a positive divisor
-						micros = q.Mul(q, big.NewInt(1000)).String()
-					}
-					row = append(row, micros)
-				}
-				row = append(row, v)
-			}
-			out = append(out, row)
+			out = append(out, int32(from+i))
 		}
+		part.Release()
+	}
+	return out
+}
+
+func spellInt(v int64) string { return strconv.FormatInt(v, 10) }
+
+// expected spells the rows of rec as a file must hold them.
+func expected(t testingT, rec arrow.Record, m Mapping, group int) [][]string {
+	t.Helper()
+	var out [][]string
+	for _, i := range writtenOrder(t, rec, group) {
+		var row []string
+		for j, c := range rec.Columns() {
+			v := spell(c, int(i))
+			if rec.ColumnName(j) == "ts" && !m.SourceTypes {
+				micros := "null"
+				if c.IsValid(int(i)) {
+					q := new(big.Int)
+					q.Div(big.NewInt(fixed[int64](c)[i]), big.NewInt(1000)) // floors for a positive divisor
+					micros = q.Mul(q, big.NewInt(1000)).String()
+				}
+				row = append(row, micros)
+			}
+			row = append(row, v)
+		}
+		out = append(out, row)
 	}
 	return out
 }
