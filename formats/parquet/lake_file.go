@@ -3,14 +3,10 @@ package parquet
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"sync"
-
-	"github.com/parquet-go/parquet-go/encoding/thrift"
-	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -103,7 +99,7 @@ func (f *lakeFile) finish(ctx context.Context) error {
 	if err := f.start().close(); err != nil {
 		return err
 	}
-	meta, err := parseFooter(f.footer)
+	meta, _, err := parseFooter(f.footer)
 	if err != nil {
 		return err
 	}
@@ -120,40 +116,5 @@ func (f *lakeFile) finish(ctx context.Context) error {
 	}
 	// The encoder and its pages are no longer needed, the object is.
 	f.start, f.create, f.footer = nil, nil, nil
-	return nil
-}
-
-// magic begins and ends a file.
-const magic = "PAR1"
-
-// parseFooter reads the metadata at the end of a file, of which tail is the
-// last part.
-func parseFooter(tail []byte) (*format.FileMetaData, error) {
-	if len(tail) < 8 || string(tail[len(tail)-4:]) != magic {
-		return nil, fmt.Errorf("no magic at the end: %w", pipeline.ErrCorrupt)
-	}
-	n := int64(binary.LittleEndian.Uint32(tail[len(tail)-8:]))
-	if n > int64(len(tail)-8) {
-		return nil, fmt.Errorf("a footer of %d bytes where %d are left: %w", n, len(tail)-8, pipeline.ErrTruncated)
-	}
-	body := tail[int64(len(tail)-8)-n : len(tail)-8]
-	meta := new(format.FileMetaData)
-	if err := unmarshal(body, meta); err != nil {
-		return nil, fmt.Errorf("reading the footer: %w", err)
-	}
-	return meta, nil
-}
-
-// unmarshal reads a Thrift structure. The library panics on some of what a
-// damaged file may hold.
-func unmarshal(b []byte, v any) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v: %w", r, pipeline.ErrCorrupt)
-		}
-	}()
-	if err := thrift.Unmarshal(new(thrift.CompactProtocol), b, v); err != nil {
-		return fmt.Errorf("%v: %w", err, pipeline.ErrCorrupt)
-	}
 	return nil
 }
