@@ -1,0 +1,97 @@
+package mcap
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/pipeline"
+)
+
+// Name is the name of the format.
+const Name = "mcap"
+
+// Format reads MCAP files. It is a pipeline.Format.
+type Format struct {
+	// Limits on what a file may claim; set before use.
+	Limits Limits
+
+	encodings map[string]message.Encoding
+}
+
+// New makes the format. Messages of the given encodings are decoded, others
+// are kept as bytes.
+func New(encodings ...message.Encoding) *Format {
+	f := &Format{encodings: make(map[string]message.Encoding)}
+	for _, e := range encodings {
+		if f.encodings[e.Name()] != nil {
+			panic(fmt.Sprintf("mcap: encoding %s is given twice", e.Name()))
+		}
+		f.encodings[e.Name()] = e
+	}
+	return f
+}
+
+var _ pipeline.Format = (*Format)(nil)
+
+// Name returns "mcap".
+func (f *Format) Name() string { return Name }
+
+// Sniff looks for the magic, whatever the major version.
+func (f *Format) Sniff(name string, head []byte) bool {
+	return len(head) >= len(Magic) && string(head[:5]) == Magic[:5] && string(head[6:8]) == Magic[6:]
+}
+
+// Describe reads the summary, or scans the file.
+func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
+	in, err := ReadInfo(ctx, src, f.Limits)
+	if err != nil {
+		return nil, f.fail(src, err)
+	}
+	d, err := f.describe(ctx, src, in)
+	if err != nil {
+		return nil, f.fail(src, err)
+	}
+	return d, nil
+}
+
+func (f *Format) fail(src pipeline.Source, err error) error {
+	if ctxErr(err) {
+		return err
+	}
+	return &pipeline.DecodeError{Object: src.Object().URI, Format: Name, Offset: -1, Record: -1, Err: err}
+}
+
+// Open starts decoding.
+func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Description, sel pipeline.Selection, opt pipeline.DecodeOptions) (pipeline.Decoder, error) {
+	ix, ok := d.Index.(*index)
+	if !ok {
+		return nil, f.fail(src, fmt.Errorf("description of a %s file: %w", d.Format, pipeline.ErrSchema))
+	}
+	in := ix.info
+	if sel.Order == pipeline.LogOrder && !in.counted {
+		// Log order needs to know when each chunk begins and how many messages
+		// lie before it.
+		s, err := scan(ctx, src, f.Limits)
+		if err != nil {
+			return nil, f.fail(src, fmt.Errorf("scanning for log order: %w", err))
+		}
+		in = s
+	}
+	w := &walker{
+		src: src, lim: f.Limits, ix: ix, info: in, blocks: in.blocks, lost: in.lost,
+		sequential: sel.Order == pipeline.StorageOrder,
+	}
+	if in != ix.info {
+		w.tell(in.Problems)
+	}
+	w.plan(sel)
+	e, err := message.NewEngine(ctx, message.Config{
+		Format: Name, Object: src.Object().URI, Walker: w,
+		Tables: ix.tables, Channels: ix.tableOf, Selection: sel, Options: opt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
