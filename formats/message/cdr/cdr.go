@@ -33,9 +33,9 @@
 // not UTF-8 reject the message, see wire.InvalidUTF8.
 //
 // Writers disagree about wstring: the length counts units of 2 bytes, units of
-// 4, or bytes. Each message is tried in all three ways; the one that uses up
-// the message best counts, and none or a tie between different texts rejects
-// it.
+// 4, or bytes. Each message is tried in all three ways, with the text held to be
+// sound UTF-16 without NUL; the way that leaves fewest bytes counts, of equals
+// the first. A message that fits none is rejected.
 package cdr
 
 import (
@@ -167,33 +167,23 @@ func (p *plan) append(v *variant, cols []*column.Column, data []byte, spans []me
 		return v.full[0].Append(cols, data, spans)
 	}
 	for i, s := range spans {
-		w, err := v.choose(data, s)
-		if err != nil {
-			return i, err
-		}
-		if _, err := v.full[w].Append(cols, data, spans[i:i+1]); err != nil {
+		if _, err := v.full[v.choose(data, s)].Append(cols, data, spans[i:i+1]); err != nil {
 			return i, err
 		}
 	}
 	return len(spans), nil
 }
 
-// choose finds the layout of wide strings that a message is in. Where none
-// fits, it is the first, which then says what is wrong.
-func (v *variant) choose(data []byte, s message.Span) (wire.Wide, error) {
-	best, text, least, tie := wire.Wide(0), uint64(0), -1, false
+// choose finds the layout of wide strings that a message is in: the one that
+// leaves fewest bytes, of equals the first. Where none fits it is the first,
+// which then says what is wrong.
+func (v *variant) choose(data []byte, s message.Span) wire.Wide {
+	best, least := wire.Wide(0), -1
 	for w, program := range v.probe {
-		left, digest, ok := program.Probe(data, int(s.Start), int(s.End))
-		switch {
-		case !ok || least >= 0 && left > least:
-		case least < 0 || left < least:
-			best, text, least, tie = wire.Wide(w), digest, left, false
-		case digest != text:
-			tie = true
+		left, ok := program.Probe(data, s)
+		if ok && (least < 0 || left < least) {
+			best, least = wire.Wide(w), left
 		}
 	}
-	if tie {
-		return 0, &wire.Error{Code: wire.AmbiguousWString}
-	}
-	return best, nil
+	return best
 }

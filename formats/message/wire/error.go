@@ -21,8 +21,6 @@ const (
 	InvalidUTF8 = "invalid_utf8"
 	// InvalidUTF16: a wide string is not UTF-16 in any of the layouts in use.
 	InvalidUTF16 = "invalid_utf16"
-	// AmbiguousWString: two layouts of wide strings fit and say different things.
-	AmbiguousWString = "ambiguous_wstring"
 	// BadDelimiter: an XCDR2 delimiter header does not match what it delimits.
 	BadDelimiter = "bad_delimiter"
 	// UnsupportedEncapsulation: the message is in a kind of CDR that is not read.

@@ -134,7 +134,6 @@ type frame struct {
 	code   string // why the message failed
 	at     int    // where
 	path   int32
-	digest uint64 // of all wide strings
 }
 
 func (p *Program) acquire(cols []*column.Column, data []byte) *frame {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/drivemill/drivemill/formats/message"
 )
 
 // validUTF8 reports whether b is UTF-8, fast where it is ASCII.
@@ -72,14 +74,12 @@ func (f *frame) wide(o *op, n, pos int) int {
 			}
 			pos += unit
 		}
-		f.digest = f.digest*1099511628211 ^ uint64(r)
 		if o.col >= 0 {
 			c := f.cols[o.col]
 			c.Grow(utf8.UTFMax)
 			c.Data = utf8.AppendRune(c.Data, r)
 		}
 	}
-	f.digest = f.digest*1099511628211 ^ 1<<32
 	if o.col >= 0 {
 		c := f.cols[o.col]
 		c.CloseValue(len(c.Data))
@@ -87,12 +87,11 @@ func (f *frame) wide(o *op, n, pos int) int {
 	return end
 }
 
-// Probe walks over one message without columns and returns how many bytes
-// follow its last field and a digest of its wide strings.
-func (p *Program) Probe(data []byte, start, end int) (left int, digest uint64, ok bool) {
+// Probe walks over one message without appending anything and returns how many
+// bytes follow its last field; ok is false where it cannot be decoded.
+func (p *Program) Probe(data []byte, s message.Span) (left int, ok bool) {
 	f := p.acquire(nil, data)
 	defer p.release(f)
-	f.digest = 0
-	left = f.message(start, end)
-	return left, f.digest, left >= 0
+	left = f.message(int(s.Start), int(s.End))
+	return left, left >= 0
 }
