@@ -17,12 +17,13 @@ type Format struct {
 	Limits Limits
 
 	encodings map[string]message.Encoding
+	order     []message.Encoding // as given
 }
 
 // New makes the format. Messages of the given encodings are decoded, others
 // are kept as bytes.
 func New(encodings ...message.Encoding) *Format {
-	f := &Format{encodings: make(map[string]message.Encoding)}
+	f := &Format{encodings: make(map[string]message.Encoding), order: encodings}
 	for _, e := range encodings {
 		if f.encodings[e.Name()] != nil {
 			panic(fmt.Sprintf("mcap: encoding %s is given twice", e.Name()))
@@ -94,4 +95,10 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 		return nil, err
 	}
 	return e, nil
+}
+
+// KnownTable implements pipeline.Typed for the message types built into the
+// encodings.
+func (f *Format) KnownTable(typeName string) (*pipeline.Table, error) {
+	return message.KnownTable(f.order, envelope, typeName)
 }

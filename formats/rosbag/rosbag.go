@@ -2,6 +2,7 @@ package rosbag
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/drivemill/drivemill/formats/message"
@@ -16,6 +17,10 @@ const magic = "#ROSBAG V2.0"
 
 // magicNames begin the version lines of bags of all ages.
 var magicNames = []string{"#ROSBAG", "#ROSRECORD", "#ROSLOG"}
+
+// envelope is what a bag knows of a message besides its bytes: when it was
+// received.
+var envelope = []message.Envelope{message.LogTime}
 
 // Format reads ROS 1 bags.
 type Format struct {
@@ -53,4 +58,14 @@ func (f Format) encoding() message.Encoding {
 		}
 	}
 	return nil
+}
+
+// KnownTable implements pipeline.Typed for the message types built into the
+// encoding.
+func (f Format) KnownTable(typeName string) (*pipeline.Table, error) {
+	e := f.encoding()
+	if e == nil {
+		return nil, fmt.Errorf("message type %q: no encoding decodes bags: %w", typeName, pipeline.ErrNotFound)
+	}
+	return message.KnownTable([]message.Encoding{e}, envelope, typeName)
 }

@@ -43,10 +43,10 @@ func (f Format) makeTables(rec *recording, d *pipeline.Description) error {
 	for g, gr := range groups {
 		layout, kind, why := p.parse(gr.typ, gr.definition)
 		attributes := gr.attributes(rec.conns)
-		t, err := message.NewTable(names[g], []message.Envelope{message.LogTime}, layout, attributes)
+		t, err := message.NewTable(names[g], envelope, layout, attributes)
 		if err != nil {
 			kind, why = "bad_schema", err.Error()
-			if t, err = message.NewTable(names[g], []message.Envelope{message.LogTime}, nil, attributes); err != nil {
+			if t, err = message.NewTable(names[g], envelope, nil, attributes); err != nil {
 				return fmt.Errorf("table %s: %w", names[g], err)
 			}
 		}

@@ -187,3 +187,15 @@ func (v *variant) choose(data []byte, s message.Span) wire.Wide {
 	}
 	return best
 }
+
+// KnownLayout returns the layout of a built-in type of ROS 2, in the form pkg/msg/Type.
+func (Encoding) KnownLayout(name string) (message.Layout, error) {
+	t, err := rosmsg.Builtin(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", pipeline.ErrNotFound, err)
+	}
+	if t.Version != rosmsg.ROS2 {
+		return nil, fmt.Errorf("type %s: %w", name, pipeline.ErrNotFound)
+	}
+	return NewLayout(t), nil
+}

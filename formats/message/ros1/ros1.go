@@ -68,3 +68,15 @@ type plan struct{ program *wire.Program }
 func (p *plan) Append(cols []*column.Column, data []byte, spans []message.Span) (int, error) {
 	return p.program.Append(cols, data, spans)
 }
+
+// KnownLayout returns the layout of a built-in type of ROS 1, in the form pkg/Type.
+func (Encoding) KnownLayout(name string) (message.Layout, error) {
+	t, err := rosmsg.Builtin(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", pipeline.ErrNotFound, err)
+	}
+	if t.Version != rosmsg.ROS1 {
+		return nil, fmt.Errorf("type %s: %w", name, pipeline.ErrNotFound)
+	}
+	return NewLayout(t), nil
+}
