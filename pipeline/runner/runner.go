@@ -11,6 +11,7 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 )
@@ -43,7 +44,11 @@ type Runner struct {
 
 	lakes  []*lake
 	quarMu sync.Mutex
+	alloc  arrow.Allocator
 }
+
+// poolBytes bounds the free buffers that units keep for each other.
+const poolBytes = 64 << 20
 
 // Progress is told how a run gets on. It is safe for concurrent use and does
 // not block.
@@ -132,6 +137,10 @@ func (r *Runner) failpoint(name string) error {
 // of single units are in the summary, and the other units are done.
 func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	begin := r.Now()
+	r.alloc = r.Allocator
+	if r.alloc == nil {
+		r.alloc = column.NewPool(arrow.NewGoAllocator(), poolBytes)
+	}
 	sum := &Summary{RunID: r.RunInfo.RunID, Sweeps: make(map[string]*Sweep)}
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err

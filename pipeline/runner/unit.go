@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
-	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
@@ -174,7 +173,7 @@ func (u *unitRun) bind() error {
 // execute runs the graph to the end, with all files finished but not visible.
 func (u *unitRun) execute(ctx context.Context) error {
 	u.quar = make(map[*lake]*quarantine)
-	u.exec = newExecution(ctx, u.bound, u.alloc(), u.Workers, u.rejecter)
+	u.exec = newExecution(ctx, u.bound, u.alloc, u.Workers, u.rejecter)
 	defer u.exec.cancel(nil)
 	revisions, err := u.revisions()
 	if err != nil {
@@ -216,13 +215,6 @@ func (u *unitRun) execute(ctx context.Context) error {
 		u.exec.start(s.run)
 	}
 	return u.exec.wait()
-}
-
-func (u *unitRun) alloc() arrow.Allocator {
-	if u.Allocator != nil {
-		return u.Allocator
-	}
-	return arrow.NewGoAllocator()
 }
 
 // revisions returns, for each node that is a sink, the revision of each of
