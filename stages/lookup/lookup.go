@@ -3,7 +3,7 @@
 //	stages:
 //	  vehicles:
 //	    use: lookup
-//	    from: drive.odom
+//	    from: drives.odom
 //	    table: s3://fleet-meta/vehicles.csv
 //	    on: {vehicle_id: id}
 //	    columns: [model, built]
@@ -55,21 +55,22 @@ func Spec() pipeline.StageSpec {
 		Doc: "Reads the CSV or Parquet file `table` into memory and adds its `columns` to each row whose key columns, `on`, equal those of a row of the table. " +
 			"A null key equals nothing. Rows without a match get nulls, or are dropped or rejected as lookup_missing. " +
 			"Declared `types` are cast exactly and make the output known before the table is read.",
-		Example: `pipeline: weather
+		Example: `pipeline: stations
 inputs:
-  drive: {uri: testdata/drive.mcap, tables: {fix: {match: /gps/fix}}}
+  drives:
+    uri: testdata/drives/{vehicle_id}/{drive_id}/{logger}.{bag,mcap}
+    tables:
+      fix: {match: /gps/fix, type: sensor_msgs/NavSatFix}
 stages:
-  day: {use: derive, from: drive.fix, columns: {day: "date(ts)"}}
-  weather:
+  placed:
     use: lookup
-    from: day
-    table: testdata/weather.csv
-    on: {day: date}
-    columns: [temperature, rain]
-    prefix: weather_
-    types: {date: date, temperature: float64, rain: bool}
+    from: drives.fix
+    table: testdata/weather/stations.csv
+    on: {vehicle_id: vehicle_id}
+    columns: [station, elevation_m]
+    types: {station: string, elevation_m: float64}
 outputs:
-  lake: {use: parquet, from: weather, uri: lake}
+  lake: {use: parquet, from: placed, uri: lake}
 `,
 		Behaviour: 1,
 		Config:    func() any { return new(Config) },
