@@ -13,8 +13,8 @@
 // The table is a CSV or Parquet file, read once and held in memory. Each row
 // gets the columns of the row of the table whose key columns equal its own; keys
 // are strings, integers of any width, bools, timestamps or dates, and a null
-// equals nothing. Without a match the new columns are null, or the row is
-// dropped or rejected (lookup_missing) as missing says. Two rows of the table
+// equals nothing. A row without a match is kept with nulls in the new columns,
+// dropped, or rejected (lookup_missing), as missing says. Two rows of the table
 // with one key are a mistake, unless duplicates says that the first counts.
 //
 // types declares columns of the table: they are cast, exactly, when it is read,
@@ -42,7 +42,7 @@ type Config struct {
 	On         pipeline.Map[pipeline.Text] `yaml:"on" required:"true" doc:"column of the stream: column of the table; all must be equal"`
 	Columns    []pipeline.Text             `yaml:"columns" doc:"columns of the table to add; without it all but its keys"`
 	Prefix     string                      `yaml:"prefix" doc:"put in front of the names of added columns"`
-	Missing    string                      `yaml:"missing" default:"null" enum:"null,drop,reject" doc:"what becomes of a row without a match"`
+	Missing    string                      `yaml:"missing" default:"keep" enum:"keep,drop,reject" doc:"what becomes of a row without a match; kept, its new columns are null"`
 	Duplicates string                      `yaml:"duplicates" default:"error" enum:"error,first" doc:"what to do when two rows of the table have the same key"`
 	Types      pipeline.Map[pipeline.Text] `yaml:"types" doc:"type by column of the table: bool, int8 to int64, uint8 to uint64, float32, float64, string, timestamp, date"`
 }
@@ -53,7 +53,7 @@ func Spec() pipeline.StageSpec {
 		Name:    "lookup",
 		Summary: "add columns of a small table, found by key",
 		Doc: "Reads the CSV or Parquet file `table` into memory and adds its `columns` to each row whose key columns, `on`, equal those of a row of the table. " +
-			"A null key equals nothing. Rows without a match get nulls, or are dropped or rejected as lookup_missing. " +
+			"A null key equals nothing. Rows without a match are kept with nulls, dropped, or rejected as lookup_missing, as `missing` says. " +
 			"Declared `types` are cast exactly and make the output known before the table is read.",
 		Example: `pipeline: stations
 inputs:

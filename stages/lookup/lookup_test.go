@@ -43,7 +43,7 @@ var table = rowtest.Table("/odom", rowtest.F("vehicle_id", arrow.LabelType), row
 
 func config(change func(*Config)) *Config {
 	c := &Config{Table: rowtest.Text("vehicles.csv"), On: rowtest.Map("vehicle_id", "id"), Columns: rowtest.Texts("model", "seats"),
-		Prefix: "v_", Missing: "null", Duplicates: "error", Types: rowtest.Map("model", "string", "seats", "int8")}
+		Prefix: "v_", Missing: "keep", Duplicates: "error", Types: rowtest.Map("model", "string", "seats", "int8")}
 	if change != nil {
 		change(c)
 	}
@@ -77,7 +77,7 @@ func TestLookup(t *testing.T) {
 		bad      []string
 	}{
 		{"one key", nil, "vw 2 0.5 ID.3 null\nkit 1 1.5 E-Golf 5\nbmw 1 2.5 null null\nnull 1 3.5 null null\nvw 1 4.5 ID.3 null\nx null 5.5 none 2\n", []int64{100, 101, 102, 103, 104, 105}, 0, nil},
-		{"two keys", two("null"), "vw 2 0.5 ID.3 null\nkit 1 1.5 E-Golf 5\nbmw 1 2.5 null null\nnull 1 3.5 null null\nvw 1 4.5 null null\nx null 5.5 null null\n", []int64{100, 101, 102, 103, 104, 105}, 0, nil},
+		{"two keys", two("keep"), "vw 2 0.5 ID.3 null\nkit 1 1.5 E-Golf 5\nbmw 1 2.5 null null\nnull 1 3.5 null null\nvw 1 4.5 null null\nx null 5.5 null null\n", []int64{100, 101, 102, 103, 104, 105}, 0, nil},
 		{"dropped", two("drop"), "vw 2 0.5 ID.3 null\nkit 1 1.5 E-Golf 5\n", []int64{100, 101}, 4, nil},
 		{"rejected", two("reject"), "vw 2 0.5 ID.3 null\nkit 1 1.5 E-Golf 5\n", []int64{100, 101}, 0,
 			[]string{"/odom@102 vehicle_id lookup_missing", "/odom@103 vehicle_id lookup_missing", "/odom@104 vehicle_id lookup_missing", "/odom@105 vehicle_id lookup_missing"}},
