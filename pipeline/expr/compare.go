@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // op is a comparison.
@@ -59,71 +60,69 @@ func compareConst[T numeric](o op, a []T, c T, out *rowset) {
 	}
 }
 
-// compareConstWord takes eight rows at a time: the shifts are then constants,
-// which more than doubles the speed of the step that most filters consist of.
+// compareConstWord writes the 64 answers as bytes and then gathers their bits,
+// eight at a time, by a multiplication. That takes half the time of shifting
+// each bit into place, in the step that most filters consist of.
 func compareConstWord[T numeric](o op, a []T, c T) (r uint64) {
-	k := 0
+	if len(a) < 64 {
+		for j, x := range a {
+			r |= b2u(o.holds(compareNumbers(x, c))) << (j & 63)
+		}
+		return r
+	}
+	var packed [8]uint64
+	yes := (*[64]bool)(unsafe.Pointer(&packed))
 	switch o {
 	case eq, ne:
-		for ; len(a) >= 8; k += 8 {
-			q := (*[8]T)(a)
-			r |= (b2u(q[0] == c) | b2u(q[1] == c)<<1 | b2u(q[2] == c)<<2 | b2u(q[3] == c)<<3 |
-				b2u(q[4] == c)<<4 | b2u(q[5] == c)<<5 | b2u(q[6] == c)<<6 | b2u(q[7] == c)<<7) << (k & 63)
-			a = a[8:]
-		}
-		for _, x := range a {
-			r |= b2u(x == c) << (k & 63)
-			k++
+		for j := 0; j < 64; j += 8 {
+			q, o := (*[8]T)(a[j:]), (*[8]bool)(yes[j:])
+			o[0], o[1], o[2], o[3] = q[0] == c, q[1] == c, q[2] == c, q[3] == c
+			o[4], o[5], o[6], o[7] = q[4] == c, q[5] == c, q[6] == c, q[7] == c
 		}
 	case lt:
-		for ; len(a) >= 8; k += 8 {
-			q := (*[8]T)(a)
-			r |= (b2u(q[0] < c) | b2u(q[1] < c)<<1 | b2u(q[2] < c)<<2 | b2u(q[3] < c)<<3 |
-				b2u(q[4] < c)<<4 | b2u(q[5] < c)<<5 | b2u(q[6] < c)<<6 | b2u(q[7] < c)<<7) << (k & 63)
-			a = a[8:]
-		}
-		for _, x := range a {
-			r |= b2u(x < c) << (k & 63)
-			k++
+		for j := 0; j < 64; j += 8 {
+			q, o := (*[8]T)(a[j:]), (*[8]bool)(yes[j:])
+			o[0], o[1], o[2], o[3] = q[0] < c, q[1] < c, q[2] < c, q[3] < c
+			o[4], o[5], o[6], o[7] = q[4] < c, q[5] < c, q[6] < c, q[7] < c
 		}
 	case le:
-		for ; len(a) >= 8; k += 8 {
-			q := (*[8]T)(a)
-			r |= (b2u(q[0] <= c) | b2u(q[1] <= c)<<1 | b2u(q[2] <= c)<<2 | b2u(q[3] <= c)<<3 |
-				b2u(q[4] <= c)<<4 | b2u(q[5] <= c)<<5 | b2u(q[6] <= c)<<6 | b2u(q[7] <= c)<<7) << (k & 63)
-			a = a[8:]
-		}
-		for _, x := range a {
-			r |= b2u(x <= c) << (k & 63)
-			k++
+		for j := 0; j < 64; j += 8 {
+			q, o := (*[8]T)(a[j:]), (*[8]bool)(yes[j:])
+			o[0], o[1], o[2], o[3] = q[0] <= c, q[1] <= c, q[2] <= c, q[3] <= c
+			o[4], o[5], o[6], o[7] = q[4] <= c, q[5] <= c, q[6] <= c, q[7] <= c
 		}
 	case gt:
-		for ; len(a) >= 8; k += 8 {
-			q := (*[8]T)(a)
-			r |= (b2u(q[0] > c) | b2u(q[1] > c)<<1 | b2u(q[2] > c)<<2 | b2u(q[3] > c)<<3 |
-				b2u(q[4] > c)<<4 | b2u(q[5] > c)<<5 | b2u(q[6] > c)<<6 | b2u(q[7] > c)<<7) << (k & 63)
-			a = a[8:]
-		}
-		for _, x := range a {
-			r |= b2u(x > c) << (k & 63)
-			k++
+		for j := 0; j < 64; j += 8 {
+			q, o := (*[8]T)(a[j:]), (*[8]bool)(yes[j:])
+			o[0], o[1], o[2], o[3] = q[0] > c, q[1] > c, q[2] > c, q[3] > c
+			o[4], o[5], o[6], o[7] = q[4] > c, q[5] > c, q[6] > c, q[7] > c
 		}
 	case ge:
-		for ; len(a) >= 8; k += 8 {
-			q := (*[8]T)(a)
-			r |= (b2u(q[0] >= c) | b2u(q[1] >= c)<<1 | b2u(q[2] >= c)<<2 | b2u(q[3] >= c)<<3 |
-				b2u(q[4] >= c)<<4 | b2u(q[5] >= c)<<5 | b2u(q[6] >= c)<<6 | b2u(q[7] >= c)<<7) << (k & 63)
-			a = a[8:]
+		for j := 0; j < 64; j += 8 {
+			q, o := (*[8]T)(a[j:]), (*[8]bool)(yes[j:])
+			o[0], o[1], o[2], o[3] = q[0] >= c, q[1] >= c, q[2] >= c, q[3] >= c
+			o[4], o[5], o[6], o[7] = q[4] >= c, q[5] >= c, q[6] >= c, q[7] >= c
 		}
-		for _, x := range a {
-			r |= b2u(x >= c) << (k & 63)
-			k++
-		}
+	}
+	for i, w := range packed {
+		r |= w * 0x0102040810204080 >> 56 << (8 * i & 63)
 	}
 	if o == ne { // true for NaN
 		r = ^r
 	}
 	return r
+}
+
+func compareNumbers[T numeric](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	case a == b:
+		return 0
+	}
+	return unordered
 }
 
 // comparePairs compares two columns. The caller turns > and >= round.
@@ -291,7 +290,7 @@ func compareIntFloat(a int64, b float64) int {
 	case a > i:
 		return 1
 	}
-	return compareFloats(t, b)
+	return compareNumbers(t, b)
 }
 
 func compareUintFloat(a uint64, b float64) int {
@@ -310,17 +309,7 @@ func compareUintFloat(a uint64, b float64) int {
 	case a > u:
 		return 1
 	}
-	return compareFloats(t, b)
-}
-
-func compareFloats(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return compareNumbers(t, b)
 }
 
 // inNode tests numbers for being one of several constants.

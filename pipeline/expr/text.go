@@ -76,15 +76,28 @@ func (n *textTestNode) eval(s *Scratch, need *rowset) *vec {
 	for w := 0; len(codes) > 0; w++ {
 		m := min(len(codes), 64)
 		var r uint64
-		for j, c := range codes[:m] {
-			if uint(c) < uint(len(answers)) { // false for what a null may hold
-				r |= uint64(answers[c]) << (j & 63)
-			}
+		part, k := codes[:m], 0
+		for ; len(part) >= 4; k += 4 {
+			q := (*[4]int32)(part)
+			r |= (answer(answers, q[0]) | answer(answers, q[1])<<1 | answer(answers, q[2])<<2 | answer(answers, q[3])<<3) << (k & 63)
+			part = part[4:]
+		}
+		for _, c := range part {
+			r |= answer(answers, c) << (k & 63)
+			k++
 		}
 		v.b[w&(words-1)] = r
 		codes = codes[m:]
 	}
 	return v
+}
+
+// answer is 0 for whatever code a null may hold.
+func answer(answers []byte, code int32) uint64 {
+	if uint(code) < uint(len(answers)) {
+		return uint64(answers[code])
+	}
+	return 0
 }
 
 func (n *textTestNode) strings(x []string, need, out *rowset) {

@@ -3,7 +3,7 @@
 //	stages:
 //	  speed:
 //	    use: derive
-//	    from: drive.odom
+//	    from: drives.odom
 //	    columns:
 //	      speed_kmh: "twist.twist.linear.x * 3.6"
 //	      fast: "speed_kmh > 50"
@@ -42,11 +42,14 @@ func Spec() pipeline.StageSpec {
 			"Rows for which one cannot be computed are rejected.",
 		Example: `pipeline: speeds
 inputs:
-  drive: {uri: testdata/drive.mcap, tables: {odom: {match: /odom}}}
+  drives:
+    uri: testdata/drives/{vehicle_id}/{drive_id}/{logger}.{bag,mcap}
+    tables:
+      odom: {match: /odom, type: nav_msgs/Odometry}
 stages:
   speed:
     use: derive
-    from: drive.odom
+    from: drives.odom
     columns:
       speed_kmh: "twist.twist.linear.x * 3.6"
       fast: "speed_kmh > 50"

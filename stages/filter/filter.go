@@ -1,7 +1,7 @@
 // Package filter is the stage that keeps the rows for which a condition holds.
 //
 //	stages:
-//	  moving: {use: filter, from: drive.odom, where: "twist.twist.linear.x > 0.5"}
+//	  moving: {use: filter, from: drives.odom, where: "twist.twist.linear.x > 0.5"}
 //
 // A row for which the condition is false or null is filtered out; one for
 // which it cannot be computed is rejected. Package expr describes the language.
@@ -31,9 +31,12 @@ func Spec() pipeline.StageSpec {
 			"rows for which it cannot be computed (an integer divided by zero, an integer that overflows) are rejected.",
 		Example: `pipeline: moving
 inputs:
-  drive: {uri: testdata/drive.mcap, tables: {odom: {match: /odom}}}
+  drives:
+    uri: testdata/drives/{vehicle_id}/{drive_id}/{logger}.{bag,mcap}
+    tables:
+      odom: {match: /odom, type: nav_msgs/Odometry}
 stages:
-  moving: {use: filter, from: drive.odom, where: "twist.twist.linear.x > 0.5"}
+  moving: {use: filter, from: drives.odom, where: "twist.twist.linear.x > 0.5"}
 outputs:
   lake: {use: parquet, from: moving, uri: lake}
 `,

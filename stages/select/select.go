@@ -4,7 +4,7 @@
 //	stages:
 //	  slim:
 //	    use: select
-//	    from: drive.odom
+//	    from: drives.odom
 //	    columns: [pose.pose.position.*, twist.twist.linear.x]
 //	    drop: [pose.pose.position.z]
 //	    rename: {speed: twist.twist.linear.x}
@@ -51,11 +51,14 @@ func Spec() pipeline.StageSpec {
 			"Casts are exact: a value that does not fit rejects its row as cast_overflow, cast_inexact or cast_invalid.",
 		Example: `pipeline: slim
 inputs:
-  drive: {uri: testdata/drive.mcap, tables: {odom: {match: /odom}}}
+  drives:
+    uri: testdata/drives/{vehicle_id}/{drive_id}/{logger}.{bag,mcap}
+    tables:
+      odom: {match: /odom, type: nav_msgs/Odometry}
 stages:
   slim:
     use: select
-    from: drive.odom
+    from: drives.odom
     columns: [pose.pose.position.*, twist.twist.linear.x]
     drop: [pose.pose.position.z]
     rename: {speed: twist.twist.linear.x}

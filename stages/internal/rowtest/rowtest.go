@@ -4,7 +4,6 @@
 package rowtest
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -194,7 +193,7 @@ func Run(t testing.TB, mem arrow.Allocator, bound *pipeline.Binding, in *pipelin
 	defer p.Close()
 	n := rec.NumRows()
 	var out int64
-	err = p.Process(context.Background(), &pipeline.Batch{Table: in, Record: rec, Origin: pipeline.Origin{First: 100}}, &r.Account, func(e pipeline.Element) error {
+	err = p.Process(t.Context(), &pipeline.Batch{Table: in, Record: rec, Origin: pipeline.Origin{First: 100}}, &r.Account, func(e pipeline.Element) error {
 		defer e.Batch.Release()
 		if e.Batch.Table != bound.Outputs[0].Table || !e.Batch.Record.Schema().Equal(e.Batch.Table.Schema) {
 			t.Errorf("batch of table %s with schema %v, want %v", e.Batch.Table.Name, e.Batch.Record.Schema(), bound.Outputs[0].Table.Schema)
