@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/parquet-go/parquet-go/compress"
 	"pgregory.net/rapid"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -54,6 +55,50 @@ func TestRoundTrip(t *testing.T) {
 		rec.Release()
 		mem.AssertSize(fatalf{t}, 0)
 	})
+}
+
+// A codec that has compressed other pages before, on several goroutines, makes
+// the same bytes as a fresh one.
+func TestCodecHasNoMemory(t *testing.T) {
+	for _, name := range Compressions {
+		fresh, err := newCodec(name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used, err := newCodec(name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := benchRecord(100_000)
+		p, err := newPlan(&pipeline.Table{Name: "/t", Schema: rec.Schema()}, Mapping{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encode := func(codec compress.Codec, from int64, workers int) []byte {
+			var b bytes.Buffer
+			f := newFile(&b, p, codec, nil)
+			part := rec.NewSlice(from, rec.NumRows())
+			defer part.Release()
+			g, err := f.encode(part, newPool(workers))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.close(); err != nil {
+				t.Fatal(err)
+			}
+			return b.Bytes()
+		}
+		want := encode(fresh, 0, 1)
+		for i := range int64(4) {
+			encode(used, 7777*i, 3)
+			if !bytes.Equal(encode(used, 0, 2), want) {
+				t.Fatalf("%s remembers what it compressed before", name)
+			}
+		}
+	}
 }
 
 // fatalf lets a checked allocator report to rapid.

@@ -1,0 +1,63 @@
+// Package parquet writes the lake and reads Parquet files.
+//
+// # Files
+//
+// A file (Apache Parquet format 2.9 and later) begins and ends with "PAR1". Row
+// groups follow one another; each holds a chunk for every leaf column, which is
+// an optional dictionary page and data pages. Behind them lie the page indexes,
+// then the footer: a Thrift structure with schema, places and statistics, and
+// its length in four bytes.
+//
+// What is written: data pages of version 2 of 32 Ki rows or 1 MiB, whichever
+// comes first; times in DELTA_BINARY_PACKED; strings in a dictionary where one
+// saves a fifth, otherwise, as bytes, in DELTA_LENGTH_BYTE_ARRAY; the rest
+// PLAIN; three-level lists; statistics and page indexes with bounds cut to 64
+// bytes, without NaN, zeros of both signs taken together. The key
+// "drivemill.columns" of the footer holds a JSON description of the table and
+// its columns: names, types, units and comments of the source.
+//
+// The bytes depend on the rows and the configuration only. Row groups are cut
+// at a number of rows or of bytes before encoding, counted per row; which
+// strings get a dictionary is decided by the strings of the row group; files
+// end behind the row group that makes them large enough. Nothing depends on
+// where batches end, on workers, memory or the build.
+//
+// # Types and names of the lake
+//
+//	int8, int16, int32, uint8, uint16   int32
+//	uint32, int64                       int64
+//	uint64                              decimal(20,0)
+//	float, double, bool, date           the same
+//	string, label                       STRING
+//	binary                              BYTE_ARRAY
+//	ts (the declared clock)             TIMESTAMP(MICROS), floored, and ts_ns: int64, exact
+//	other times, durations              int64 nanoseconds, name ends in _ns
+//	list, fixed-size list               LIST
+//	struct                              group
+//	null                                int32, always null
+//
+// With types: source, integers keep width and sign as annotations, times are
+// TIMESTAMP(NANOS), and durations stay int64 nanoseconds under their own name.
+//
+// Names are [a-z0-9_] without an underscore in front: upper case is lowered,
+// anything else becomes an underscore. Where two names become one, the later
+// gets an underscore and six hex digits of the SHA-256 of its own. Names of
+// tables always follow these rules, because they are directories.
+//
+// # The way of values
+//
+// Values go to pages without being boxed: the page is a window on the Arrow
+// buffer, or a copy of its values without the nulls, and levels are passed to
+// parquet-go apart from them (page.go). Passing each value by itself gives the
+// same bytes, at several times the cost; tests switch it on to prove it.
+//
+// # Reading
+//
+// The reader takes nothing from parquet-go but the Thrift structures: it
+// decodes pages itself, because every length in a file is a claim that must be
+// checked before memory is given for it. Not read are encrypted files, INT96,
+// decimals of more than 38 digits, levels in BIT_PACKED, and the codecs
+// brotli, LZO and the old LZ4; each is refused by name. Times that nanoseconds
+// cannot hold are an error. Clock times of the day become durations, times
+// without a zone are taken for UTC.
+package parquet
