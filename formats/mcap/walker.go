@@ -274,7 +274,7 @@ func (w *walker) read(ctx context.Context, b *message.Block, bl *block) error {
 		}
 		w.stream, w.pos, w.stop = rc, bl.offset, end
 		if w.buffer == nil {
-			w.buffer = bufio.NewReaderSize(rc, 64<<10)
+			w.buffer = bufio.NewReaderSize(rc, int(min(64<<10, end-bl.offset)))
 		}
 		w.buffer.Reset(rc)
 	}
