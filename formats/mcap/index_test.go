@@ -101,7 +101,7 @@ func TestPruning(t *testing.T) {
 		{choice{from: 2_000_000}, 0, 0},
 		{choice{tables: []string{}}, 0, 0},
 	} {
-		src := &file{data: data}
+		src := &memory{data: data}
 		r := readWith(t, mcap.New(fake("ros1")), src, tc.ch)
 		if r.err != nil || r.total() != tc.rows {
 			t.Errorf("%+v: %v, %d rows, want %d", tc.ch, r.err, r.total(), tc.rows)
@@ -113,7 +113,7 @@ func TestPruning(t *testing.T) {
 			t.Errorf("%+v: %d messages found", tc.ch, f)
 		}
 		if tc.rows > 1 && tc.ch.order == pipeline.StorageOrder {
-			whole := readWith(t, mcap.New(fake("ros1")), &file{data: data}, choice{})
+			whole := readWith(t, mcap.New(fake("ros1")), &memory{data: data}, choice{})
 			for name, rows := range r.rows {
 				for _, row := range rows {
 					if !slices.Contains(whole.rows[name], row) {
@@ -124,11 +124,11 @@ func TestPruning(t *testing.T) {
 		}
 	}
 	// Checklist 28: three reads find all there is to know.
-	src := &file{data: data}
+	src := &memory{data: data}
 	if _, err := mcap.New().Describe(t.Context(), src); err != nil || src.reads.Load() > 3 || src.bytes.Load() > int64(summary+64<<10) {
 		t.Errorf("%v: %d reads of %d bytes for a summary of %d", err, src.reads.Load(), src.bytes.Load(), summary)
 	}
-	src = &file{data: sample("", 10, nil).finish()}
+	src = &memory{data: sample("", 10, nil).finish()}
 	if in, err := mcap.ReadInfo(t.Context(), src, mcap.Limits{}); err != nil || src.reads.Load() != 1 || !in.Indexed {
 		t.Errorf("%v: %d reads for a small file", err, src.reads.Load())
 	}
@@ -204,7 +204,7 @@ func TestAttachmentsAndMetadata(t *testing.T) {
 	b.meta("same", map[string]string{"k": "2"})
 	b.meta("drivemill", map[string]string{"vehicle_id": "v2", "drive_id": "d"})
 	for i, data := range bothWays(b) {
-		src := &file{data: data}
+		src := &memory{data: data}
 		in, err := mcap.ReadInfo(t.Context(), src, mcap.Limits{})
 		if err != nil || in.Indexed != (i == 0) || len(in.Attachments) != 2 {
 			t.Fatalf("%v %+v", err, in)
@@ -238,7 +238,7 @@ func TestAttachmentsAndMetadata(t *testing.T) {
 		}
 		bad := slices.Clone(data)
 		bad[bytes.Index(bad, []byte("hello"))] = 'j'
-		a, err := mcap.OpenAttachment(t.Context(), &file{data: bad}, in.Attachments[0], mcap.Limits{})
+		a, err := mcap.OpenAttachment(t.Context(), &memory{data: bad}, in.Attachments[0], mcap.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,13 +263,13 @@ func TestColumns(t *testing.T) {
 
 // failing is a source whose reads fail from an offset on.
 type failing struct {
-	*file
+	*memory
 	from int64
 	err  error
 }
 
 func (f *failing) Reader(ctx context.Context, off, n int64) (io.ReadCloser, error) {
-	rc, err := f.file.Reader(ctx, off, n)
+	rc, err := f.memory.Reader(ctx, off, n)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +284,7 @@ func (f *failure) Read([]byte) (int, error) { return 0, f.err }
 func TestReadErrors(t *testing.T) {
 	b := sample("zstd", 50, nil)
 	for i, data := range bothWays(b) {
-		src := &failing{file: &file{data: data}, from: 700, err: pipeline.Transient(errors.New("connection reset"))}
+		src := &failing{memory: &memory{data: data}, from: 700, err: pipeline.Transient(errors.New("connection reset"))}
 		f := mcap.New(fake("ros1"))
 		d, err := f.Describe(t.Context(), src)
 		if i == 1 {
