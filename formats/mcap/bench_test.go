@@ -127,35 +127,42 @@ func BenchmarkDecode(b *testing.B) {
 		binary.LittleEndian.PutUint64(odom[:], math.Float64bits(float64(i)))
 		return odom[:]
 	}
+	const float = "float64 data"
+	imus := func(i int) []byte { return imuMessage(rnd, i) }
+	few := []string{"log_time", "header.stamp", "linear_acceleration.x"}
 	for _, bc := range []struct {
-		name    string
-		n       int
-		columns []string
-		data    []byte
+		name             string
+		codec            foxglove.CompressionFormat
+		typeName, schema string
+		topics, n        int
+		columns          []string
+		data             func(i int) []byte
 	}{
-		{"tiny/none", 1_000_000, nil, written(b, "", "ros1", "ros1msg", "std_msgs/Float64", "float64 data", 1, 1_000_000, tiny)},
-		{"tiny/zstd", 1_000_000, nil, written(b, "zstd", "ros1", "ros1msg", "std_msgs/Float64", "float64 data", 1, 1_000_000, tiny)},
-		{"tiny/20topics", 1_000_000, nil, written(b, "", "ros1", "ros1msg", "std_msgs/Float64", "float64 data", 20, 1_000_000, tiny)},
-		{"imu/none", 200_000, nil, written(b, "", "ros1", "ros1msg", "sensor_msgs/Imu", imu, 1, 200_000, func(i int) []byte { return imuMessage(rnd, i) })},
-		{"imu/zstd", 200_000, nil, written(b, "zstd", "ros1", "ros1msg", "sensor_msgs/Imu", imu, 1, 200_000, func(i int) []byte { return imuMessage(rnd, i) })},
-		{"imu/lz4", 200_000, nil, written(b, "lz4", "ros1", "ros1msg", "sensor_msgs/Imu", imu, 1, 200_000, func(i int) []byte { return imuMessage(rnd, i) })},
-		{"imu/zstd/3columns", 200_000, []string{"log_time", "header.stamp", "linear_acceleration.x"}, written(b, "zstd", "ros1", "ros1msg", "sensor_msgs/Imu", imu, 1, 200_000, func(i int) []byte { return imuMessage(rnd, i) })},
+		{"tiny/none", "", "std_msgs/Float64", float, 1, 1_000_000, nil, tiny},
+		{"tiny/zstd", "zstd", "std_msgs/Float64", float, 1, 1_000_000, nil, tiny},
+		{"tiny/20topics", "", "std_msgs/Float64", float, 20, 1_000_000, nil, tiny},
+		{"imu/none", "", "sensor_msgs/Imu", imu, 1, 200_000, nil, imus},
+		{"imu/zstd", "zstd", "sensor_msgs/Imu", imu, 1, 200_000, nil, imus},
+		{"imu/lz4", "lz4", "sensor_msgs/Imu", imu, 1, 200_000, nil, imus},
+		{"imu/zstd/3columns", "zstd", "sensor_msgs/Imu", imu, 1, 200_000, few, imus},
 	} {
-		f := mcap.New(ros1.Encoding{}, cdr.Encoding{})
-		src := &memory{data: bc.data}
-		d, err := f.Describe(b.Context(), src)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var sel pipeline.Selection
-		if bc.columns != nil {
-			sel.Tables = []pipeline.TableSelection{{Table: d.Tables[0].Table, Columns: bc.columns}}
-		}
-		raw := d.Compression[0].Raw
+		var src *memory
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/workers=%d", bc.name, workers), func(b *testing.B) {
+				if src == nil {
+					src = &memory{data: written(b, bc.codec, "ros1", "ros1msg", bc.typeName, bc.schema, bc.topics, bc.n, bc.data)}
+				}
+				f := mcap.New(ros1.Encoding{}, cdr.Encoding{})
+				d, err := f.Describe(b.Context(), src)
+				if err != nil {
+					b.Fatal(err)
+				}
+				var sel pipeline.Selection
+				if bc.columns != nil {
+					sel.Tables = []pipeline.TableSelection{{Table: d.Tables[0].Table, Columns: bc.columns}}
+				}
 				opt := pipeline.DecodeOptions{Workers: workers, Allocator: column.NewPool(arrow.NewGoAllocator(), 256<<20)}
-				b.SetBytes(raw)
+				b.SetBytes(d.Compression[0].Raw)
 				b.ReportAllocs()
 				for b.Loop() {
 					if rows := decodeAll(b, f, src, d, sel, opt); rows != bc.n {
