@@ -24,18 +24,18 @@ import (
 	"github.com/drivemill/drivemill/pipeline/column"
 )
 
-// file is a recording in memory that counts what is read of it.
-type file struct {
+// memory is a recording in memory that counts what is read of it.
+type memory struct {
 	data  []byte
 	reads atomic.Int64
 	bytes atomic.Int64
 }
 
-func (f *file) Object() pipeline.Object {
+func (f *memory) Object() pipeline.Object {
 	return pipeline.Object{URI: "mem:test.mcap", Key: "test.mcap", Size: int64(len(f.data))}
 }
 
-func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+func (f *memory) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	f.reads.Add(1)
 	if off >= int64(len(f.data)) {
 		return 0, io.EOF
@@ -48,7 +48,7 @@ func (f *file) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (f *file) Reader(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+func (f *memory) Reader(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 	f.reads.Add(1)
 	if n < 0 {
 		n = int64(len(f.data)) - off
@@ -443,12 +443,12 @@ func read(t testing.TB, data []byte, ch choice) *result {
 	t.Helper()
 	f := mcap.New(fake("ros1"), fake("cdr"))
 	f.Limits = ch.limits
-	return readWith(t, f, &file{data: data}, ch)
+	return readWith(t, f, &memory{data: data}, ch)
 }
 
 // readWith describes and decodes a recording and checks the balance of counts
 // and of memory.
-func readWith(t testing.TB, f *mcap.Format, src *file, ch choice) *result {
+func readWith(t testing.TB, f *mcap.Format, src *memory, ch choice) *result {
 	t.Helper()
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
@@ -507,6 +507,9 @@ func readWith(t testing.TB, f *mcap.Format, src *file, ch choice) *result {
 					fmt.Fprintf(&sb, " %s=%d", rec.ColumnName(c), a.Value(i))
 				case *arrow.Binary:
 					fmt.Fprintf(&sb, " %s=%x", rec.ColumnName(c), a.Value(i))
+				case *arrow.List:
+					from, to := a.ValueOffsets(i)
+					fmt.Fprintf(&sb, " %s=[%d]", rec.ColumnName(c), to-from)
 				default:
 					fmt.Fprintf(&sb, " %s=%s", rec.ColumnName(c), col.ValueStr(i))
 				}

@@ -2,6 +2,7 @@ package mcap_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/mcap"
+	"github.com/drivemill/drivemill/formats/message/cdr"
+	"github.com/drivemill/drivemill/formats/message/ros1"
+	"github.com/drivemill/drivemill/pipeline"
 )
 
 // conformance returns the files of the conformance collection that match.
@@ -194,6 +198,135 @@ func TestConformanceStreamed(t *testing.T) {
 				t.Errorf("%s: %v, lost %d", file, r.Problems(), r.Lost())
 			}
 			r.Close()
+		}
+	}
+}
+
+// Checklist 2 and 20: the conformance files through Describe and Open, in log
+// order, by index where it is whole.
+func TestConformanceIndexed(t *testing.T) {
+	indexed := 0
+	for _, file := range conformance(t, "conformance/*/*.mcap") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, stored []string
+		var attachments, metadata int
+		var times []uint64
+		for _, r := range readTwin(t, file).Records {
+			f := map[string]any{}
+			for _, kv := range r.Fields {
+				f[kv[0].(string)] = kv[1]
+			}
+			switch r.Type {
+			case "Message":
+				var hex string
+				for _, b := range f["data"].([]any) {
+					n, _ := strconv.Atoi(b.(string))
+					hex += fmt.Sprintf("%02x", n)
+				}
+				n, _ := strconv.ParseUint(f["log_time"].(string), 10, 64)
+				times = append(times, n)
+				stored = append(stored, fmt.Sprintf("#%d log_time=%s publish_time=%s sequence=%s data=%s", len(stored), f["log_time"], f["publish_time"], f["sequence"], hex))
+			case "Attachment":
+				attachments++
+			case "Metadata":
+				metadata++
+			}
+		}
+		order := make([]int, len(stored))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
+		for _, i := range order {
+			want = append(want, stored[i])
+		}
+		for _, ch := range []choice{{}, {order: pipeline.LogOrder}, {order: pipeline.LogOrder, workers: 2, rows: 1}} {
+			r := read(t, data, ch)
+			rows := r.rows["example"]
+			expect := want
+			if ch.order == pipeline.StorageOrder {
+				expect = stored
+			}
+			if r.err != nil || !slices.Equal(rows, expect) {
+				t.Errorf("%s: %v\ngot  %v\nwant %v", file, r.err, rows, expect)
+				continue
+			}
+			for _, p := range r.problems {
+				if p.Loses || p.Kind != "unindexed" && p.Kind != "raw_encoding" {
+					t.Errorf("%s: %+v", file, p)
+				}
+			}
+			if len(want) > 0 && (r.d.Tables[0].Rows != int64(len(want)) && r.d.Tables[0].Rows != -1 || uint64(r.d.Start) != slices.Min(times) || uint64(r.d.End) != slices.Max(times)) {
+				t.Errorf("%s: %+v", file, r.d)
+			}
+		}
+		in, err := mcap.ReadInfo(t.Context(), &memory{data: data}, mcap.Limits{})
+		if err != nil || len(in.Attachments) != attachments || len(in.Metadata) != metadata {
+			t.Errorf("%s: %v, %d attachments, %d metadata", file, err, len(in.Attachments), len(in.Metadata))
+		}
+		if in.Indexed {
+			indexed++
+		}
+	}
+	// Those that have statistics and copies of all they index: 8 of each kind
+	// with messages, 4 of each other kind.
+	if indexed != 36 {
+		t.Errorf("%d files were read by their index, want 36", indexed)
+	}
+}
+
+// Recordings of other projects, with the messages they have.
+func TestRealFiles(t *testing.T) {
+	want := map[string][3]int{ // messages, tables, raw tables when ros1 and cdr are read
+		"Lichtblick-Suite__lichtblick__packages__suite-base__src__test__fixtures__example.mcap":                            {111, 1, 1},
+		"PlotJuggler__pj-mcap-server__PJ4__pj-official-plugins__data_load_mcap__test_data__test_bad_schema.mcap":           {20, 2, 1},
+		"PlotJuggler__pj-mcap-server__PJ4__pj-official-plugins__data_load_mcap__test_data__test_empty_channel.mcap":        {100, 3, 0},
+		"PlotJuggler__pj-mcap-server__PJ4__pj-official-plugins__data_load_mcap__test_data__test_publish_vs_log_time.mcap":  {50, 1, 0},
+		"PlotJuggler__pj-mcap-server__PJ4__pj-official-plugins__data_load_mcap__test_data__test_unsupported_encoding.mcap": {20, 2, 1},
+		"RISE-Maritime__keelson__test.mcap":                                              {0, 0, 0},
+		"foxglove__python-mcap-protobuf-support__examples__example.mcap":                 {20, 2, 2},
+		"lichtblick-suite__asam-osi-converter__example-data__MovingHostWith3DModel.mcap": {702, 1, 1},
+		"lichtblick-suite__asam-osi-converter__example-data__only_osi_topic.mcap":        {460, 1, 0},
+		"rerun-io__rerun__tests__assets__simple-protobuf.mcap":                           {293, 2, 2},
+		"zhihongliuus__mcap_arrow__test.mcap":                                            {1, 1, 1},
+	}
+	files := conformance(t, "*.mcap")
+	if len(files) != len(want) {
+		t.Errorf("%d files, %d are known", len(files), len(want))
+	}
+	for _, path := range files {
+		name := filepath.Base(path)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cut := range []int{0, 8} { // with the index, and without
+			if cut > 0 && want[name][0] == 0 {
+				continue
+			}
+			f := mcap.New(ros1.Encoding{}, cdr.Encoding{})
+			r := readWith(t, f, &memory{data: data[:len(data)-cut]}, choice{workers: 2})
+			if r.err != nil {
+				t.Errorf("%s: %v", name, r.err)
+				continue
+			}
+			raw := 0
+			for _, tab := range r.d.Tables {
+				if tab.Raw {
+					raw++
+				}
+			}
+			if got := [3]int{r.total(), len(r.d.Tables), raw}; got != want[name] || len(r.rejects) > 0 {
+				t.Errorf("%s: %v messages, tables, raw tables, want %v; rejects %q; problems %+v", name, got, want[name], r.rejects, r.problems)
+			}
+			for _, p := range r.problems {
+				if p.Loses && cut == 0 {
+					t.Errorf("%s: %+v", name, p)
+				}
+			}
 		}
 	}
 }

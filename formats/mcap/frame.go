@@ -35,7 +35,11 @@ type frame struct {
 }
 
 func newFrames(r io.Reader, size int64) *frames {
-	return &frames{r: bufio.NewReaderSize(r, 256<<10), size: size}
+	buffer := int64(256 << 10)
+	if size >= 0 {
+		buffer = min(buffer, size)
+	}
+	return &frames{r: bufio.NewReaderSize(r, int(buffer)), size: size}
 }
 
 // magic reads the first bytes of a file.
@@ -129,7 +133,7 @@ func (f *frames) read(n uint64, limit int64) ([]byte, error) {
 func (f *frames) skip(n uint64) (uint64, error) {
 	var done uint64
 	for done < n {
-		b, err := f.r.Peek(int(min(n-done, 64<<10)))
+		b, err := f.r.Peek(int(min(n-done, uint64(f.r.Size()))))
 		if len(b) == 0 {
 			if errors.Is(err, io.EOF) {
 				return done, fmt.Errorf("file ends %d bytes into content of %d bytes: %w", done, n, pipeline.ErrTruncated)

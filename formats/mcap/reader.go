@@ -44,7 +44,7 @@ type Reader struct {
 	pending  error // to be returned when the chunk at hand is done
 
 	started  bool
-	midway   bool // reading did not begin at the beginning: sums are not known
+	midway   bool  // reading did not begin at the beginning: sums are not known
 	dataEnd  int64 // offset behind DataEnd, 0 before
 	finished error
 	problems []pipeline.Problem

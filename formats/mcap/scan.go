@@ -42,7 +42,7 @@ func scan(ctx context.Context, src pipeline.Source, lim Limits) (*Info, error) {
 
 // scanRecords reads what r gives. Known are definitions made before.
 func scanRecords(ctx context.Context, r *Reader, known *Info) (*Info, error) {
-	s := &scanner{r: r, in: &Info{counted: true}, tally: map[uint16]*channelSum{}, at: make([]int32, 1<<16)}
+	s := &scanner{r: r, in: &Info{counted: true}, tally: map[uint16]*channelSum{}}
 	s.defs = newDefinitions(r.problem)
 	if known != nil {
 		for id, c := range known.Channels {
@@ -168,6 +168,9 @@ func (s *scanner) message(rec Record, inside bool) {
 		b.start, b.end = t, t
 	}
 	b.start, b.end = min(b.start, t), max(b.end, t)
+	if int(id) >= len(s.at) {
+		s.at = append(s.at, make([]int32, int(id)+1-len(s.at))...)
+	}
 	if s.at[id] == 0 {
 		b.counts = append(b.counts, channelCount{id, 0})
 		s.at[id] = int32(len(b.counts))

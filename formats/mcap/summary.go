@@ -74,12 +74,9 @@ func readSummary(ctx context.Context, src pipeline.Source, head []byte, lim Limi
 		return nil, why, nil
 	}
 	if !in.count() {
-		ok, err := in.onlyChunks(ctx, src, start)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !ok {
-			return nil, because("unindexed", "there are messages outside of chunks"), nil
+		why, err := in.onlyChunks(ctx, src, start)
+		if why != nil || err != nil {
+			return nil, why, err
 		}
 	}
 	in.Header, err = headerIn(ctx, src, head, lim)
@@ -298,7 +295,7 @@ const maxGapRecords = 64
 
 // onlyChunks looks at the records between chunks for messages, which no index
 // tells of.
-func (in *Info) onlyChunks(ctx context.Context, src pipeline.Source, end int64) (bool, error) {
+func (in *Info) onlyChunks(ctx context.Context, src pipeline.Source, end int64) (*reason, error) {
 	for i := range in.blocks {
 		in.blocks[i].counted = false
 	}
@@ -310,21 +307,27 @@ func (in *Info) onlyChunks(ctx context.Context, src pipeline.Source, end int64) 
 			skip = skip[1:]
 			continue
 		}
+		left := skip[0].offset - pos - frameLen
+		if left < 0 {
+			return because("bad_index", "no record ends where the index has a chunk, at %d", skip[0].offset), nil
+		}
 		if reads++; reads > maxGapRecords*(1+len(in.blocks)) {
-			return false, nil
+			return because("unindexed", "too many records outside of chunks to look at each"), nil
 		}
 		var f [frameLen]byte
-		if pos > end-frameLen {
-			return false, nil
-		}
 		if err := readFull(ctx, src, f[:], pos); err != nil {
-			return false, err
+			return nil, err
 		}
 		op, n := Op(f[0]), binary.LittleEndian.Uint64(f[1:])
-		if op == 0 || op == OpMessage || op == OpChunk || n > uint64(skip[0].offset-pos-frameLen) {
-			return false, nil
+		switch {
+		case op == OpMessage:
+			return because("unindexed", "there are messages outside of chunks"), nil
+		case op == OpChunk:
+			return because("bad_index", "a chunk at %d is not in the index", pos), nil
+		case op == 0 || n > uint64(left):
+			return because("bad_index", "no record ends where the index has a chunk, at %d", skip[0].offset), nil
 		}
 		pos += frameLen + int64(n)
 	}
-	return true, nil
+	return nil, nil
 }

@@ -274,7 +274,7 @@ func (w *walker) read(ctx context.Context, b *message.Block, bl *block) error {
 		}
 		w.stream, w.pos, w.stop = rc, bl.offset, end
 		if w.buffer == nil {
-			w.buffer = bufio.NewReaderSize(rc, 64<<10)
+			w.buffer = bufio.NewReaderSize(rc, int(min(64<<10, end-bl.offset)))
 		}
 		w.buffer.Reset(rc)
 	}
@@ -337,26 +337,34 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 // list walks over the records of a block.
 func (w *walker) list(b *message.Block, bl *block, damaged bool) {
 	data, byID, recs := b.Data, w.ix.byID, b.Records
+	if n := bl.messages(); n <= int64(len(data)/(frameLen+messageHead)) {
+		recs = slices.Grow(recs, int(n))
+	}
 	pos := 0
 	var failed error
 	for {
-		op, content, next, err := record(data, pos)
-		if op == OpMessage && len(content) >= messageHead {
-			id := binary.LittleEndian.Uint16(content)
-			ch := int32(-1)
-			if int(id) < len(byID) {
-				ch = byID[id]
+		// Messages are taken here, all else the general way.
+		if left := data[pos:]; len(left) >= frameLen+messageHead && Op(left[0]) == OpMessage {
+			n := binary.LittleEndian.Uint64(left[1:])
+			if n >= messageHead && n <= uint64(len(left)-frameLen) {
+				head := left[frameLen : frameLen+messageHead]
+				ch := int32(-1)
+				if id := binary.LittleEndian.Uint16(head); int(id) < len(byID) {
+					ch = byID[id]
+				}
+				next := pos + frameLen + int(n)
+				recs = append(recs, message.Record{
+					Channel:     ch,
+					Sequence:    binary.LittleEndian.Uint32(head[2:]),
+					LogTime:     int64(binary.LittleEndian.Uint64(head[6:])),
+					PublishTime: int64(binary.LittleEndian.Uint64(head[14:])),
+					Span:        message.Span{Start: uint32(pos + frameLen + messageHead), End: uint32(next)},
+				})
+				pos = next
+				continue
 			}
-			recs = append(recs, message.Record{
-				Channel:     ch,
-				Sequence:    binary.LittleEndian.Uint32(content[2:]),
-				LogTime:     int64(binary.LittleEndian.Uint64(content[6:])),
-				PublishTime: int64(binary.LittleEndian.Uint64(content[14:])),
-				Span:        message.Span{Start: uint32(pos + frameLen + messageHead), End: uint32(next)},
-			})
-			pos = next
-			continue
 		}
+		op, content, next, err := record(data, pos)
 		if op == 0 {
 			failed = err
 			break

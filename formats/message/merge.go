@@ -115,7 +115,7 @@ func (e *Engine) reject(j *job, base int64) error {
 func (e *Engine) add(f *fragment) {
 	t := f.t
 	t.counts.Decoded += int64(f.n)
-	if p := t.pending; p != nil && !p.takes(f, e.batchRows) {
+	if p := t.pending; p != nil && (!p.takes(f, e.batchRows) || p.large() && f.large()) {
 		e.flush(t)
 	}
 	if p := t.pending; p != nil {
@@ -138,6 +138,15 @@ func (e *Engine) add(f *fragment) {
 		e.flush(t)
 	}
 }
+
+// large fragments become batches of their own: copying them into one costs
+// more than the larger batch saves.
+func (f *fragment) large() bool { return f.n >= largeRows || f.bytes >= largeBytes }
+
+const (
+	largeRows  = 16 << 10
+	largeBytes = 1 << 20
+)
 
 // takes reports whether f may follow p in one batch.
 func (p *fragment) takes(f *fragment, batchRows int) bool {
