@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/message"
@@ -157,6 +158,96 @@ func TestStrings(t *testing.T) { // checklist 23
 	if _, err := decode(t, "U[] us\n"+strings.Repeat("=", 80)+"\nMSG: p/U\nuint8 a\nstring b", "01000000 00 01000000 e9"); !errors.As(err, &e) || e.Column != "us.b" || e.Offset != 9 {
 		t.Errorf("%v", err)
 	}
+}
+
+// Reasons do not depend on what else is in the batch, and text that is sound
+// only across the border of two strings is not sound.
+func TestInvalidText(t *testing.T) {
+	const sep = "\n================================================================================\nMSG: p/U\n"
+	for _, text := range []string{"string[] s\nuint8 last", "U[] s\nuint8 last" + sep + "string a", "string[2] s\nuint8 last", "string s\nstring t\nuint8 last"} {
+		count := "02000000"
+		if !strings.Contains(text, "[]") {
+			count = ""
+		}
+		l := parse(t, text)
+		plan, _ := l.Compile(nil)
+		var data []byte
+		var spans []message.Span
+		add := func(s string) {
+			b, err := hex.DecodeString(strings.ReplaceAll(count+s, " ", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			spans = append(spans, message.Span{Start: uint32(len(data)), End: uint32(len(data) + len(b))})
+			data = append(data, b...)
+		}
+		add("02000000 c3a9 02000000 c3a9 01")
+		add("01000000 c3 01000000 a9 02") // split
+		add("01000000 e9 01000000 61")    // invalid, and cut short: the first fault counts
+		add("01000000 61 01000000 62")    // cut short
+		add("00000000 02000000 c3a9 05")
+		want := []string{"", wire.InvalidUTF8, wire.InvalidUTF8, wire.Truncated, ""}
+		for from := range spans {
+			for to := from + 1; to <= len(spans); to++ {
+				var cols []*column.Column
+				for _, f := range l.Fields() {
+					cols = append(cols, column.New(arrow.NewGoAllocator(), f.Type))
+				}
+				var last []byte
+				for at := from; at < to; {
+					n, err := plan.Append(cols, data, spans[at:to])
+					for i := range n {
+						last = append(last, byte(at+i+1))
+					}
+					at += n
+					if err == nil {
+						break
+					}
+					var e *wire.Error
+					if !errors.As(err, &e) || e.Reason() != want[at] {
+						t.Errorf("%q: messages %d to %d: message %d: %v, want %q", text, from, to, at, err, want[at])
+					}
+					at++
+				}
+				if got := cols[len(cols)-1]; string(got.Data) != string(last) || cols[0].N != len(last) {
+					t.Errorf("%q: messages %d to %d: rows %v, want %v", text, from, to, got.Data, last)
+				}
+			}
+		}
+	}
+}
+
+func TestFullColumn(t *testing.T) {
+	l := parse(t, "uint16[] x")
+	plan, _ := l.Compile(nil)
+	col := column.New(arrow.NewGoAllocator(), l.Fields()[0].Type)
+	col.CloseValue(math.MaxInt32 - 5)
+	n, err := plan.Append([]*column.Column{col}, make([]byte, 4), []message.Span{{Start: 0, End: 4}})
+	if n != 0 || col.N != 1 {
+		t.Errorf("%d rows appended, %d there", n, col.N)
+	}
+	wantReason(t, err, wire.TooLarge, pipeline.ErrLimit)
+}
+
+// One plan serves many goroutines.
+func TestConcurrent(t *testing.T) {
+	l := parse(t, g)
+	plan, _ := l.Compile([]string{"b", "s", "e"})
+	b, _ := hex.DecodeString("01000000000000f83f0200000061623412" + "00000000" + "07")
+	spans := []message.Span{{Start: 0, End: uint32(len(b))}, {Start: 0, End: uint32(len(b))}, {Start: 0, End: 5}}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				cols := []*column.Column{column.New(arrow.NewGoAllocator(), arrow.Float64Type),
+					column.New(arrow.NewGoAllocator(), arrow.StringType), column.New(arrow.NewGoAllocator(), arrow.Uint8Type)}
+				if n, err := plan.Append(cols, b, spans); n != 2 || err == nil || string(cols[1].Data) != "abab" {
+					t.Errorf("%d, %v, %q", n, err, cols[1].Data)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestHugeCounts(t *testing.T) { // checklist 36

@@ -134,6 +134,9 @@ Clock: time clock
 1 Log: byte DEBUG=1, byte INFO=2, byte WARN=4, byte ERROR=8, byte FATAL=16, Header header, byte level, string name, string msg, string file, string function, uint32 line, string[] topics
 1 TopicStatistics: string topic, string node_pub, string node_sub, time window_start, time window_stop, int32 delivered_msgs, int32 dropped_msgs, int32 traffic, duration period_mean, duration period_stddev, duration period_max, duration stamp_age_mean, duration stamp_age_stddev, duration stamp_age_max
 
+service_msgs/
+2 ServiceEventInfo: uint8 event_type, time stamp, char[16] client_gid, int64 sequence_number
+
 rcl_interfaces/
 2 Log: time stamp, uint8 level, string name, string msg, string file, string function, uint32 line
 `

@@ -20,6 +20,9 @@
 // std_msgs/Header in ROS 1 whatever the package. Definitions in OMG IDL are
 // refused as unsupported, also where they are labelled .msg.
 //
+// A ROS 2 service event, pkg/srv/S_Event, is recorded with the text of the
+// service; its type is put together from request and response.
+//
 // Types that the text does not define are taken from the built-in standard
 // types, see Builtin.
 //

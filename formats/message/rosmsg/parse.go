@@ -25,6 +25,9 @@ func Parse(v Version, name string, text []byte) (*Type, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v == ROS2 {
+		sections = serviceEvent(name, sections)
+	}
 	r := newResolver(v)
 	root := keyOf(name)
 	for i := range sections {
@@ -42,6 +45,30 @@ func Parse(v Version, name string, text []byte) (*Type, error) {
 		}
 	}
 	return r.resolve(root, name, &Field{TypeName: name}, 0)
+}
+
+// serviceEvent replaces the text of a service by that of its event type.
+// Recorders store pkg/srv/S_Event with the text of S.srv: request, a line ---,
+// response. The event itself is made of them.
+func serviceEvent(name string, sections []section) []section {
+	service, ok := strings.CutSuffix(name, "_Event")
+	if !ok || !strings.Contains(name, "/srv/") {
+		return sections
+	}
+	root := &sections[0]
+	at, line := 0, 0
+	for raw := range strings.Lines(root.text) {
+		line++
+		if !strings.HasPrefix(raw, "---") {
+			at += len(raw)
+			continue
+		}
+		request := section{name: service + "_Request", line: root.line, text: root.text[:at]}
+		response := section{name: service + "_Response", line: root.line + line, text: root.text[at+len(raw):]}
+		root.text = fmt.Sprintf("service_msgs/ServiceEventInfo info\n%s[<=1] request\n%s[<=1] response", request.name, response.name)
+		return append(sections, request, response)
+	}
+	return sections
 }
 
 // fromLater reports whether the root has a headed section of its own.

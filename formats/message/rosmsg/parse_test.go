@@ -331,6 +331,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestServiceEvent(t *testing.T) { // checklist 34
+	typ := mustParse(t, ROS2, "example_interfaces/srv/AddTwoInts_Event", []byte("int64 a\nint64 b\n---\nint64 sum\n"))
+	// The hash is the one that a recorder of ROS 2 rolling stored.
+	if got := typ.RIHS01(); got != "RIHS01_32c1d140259c71e5c355115942bcb31df98b4330e4d906b1b75ccb1c9b3ce6c8" {
+		t.Error(got)
+	}
+	if got := columns(typ); got != "info.event_type:uint8 info.stamp:timestamp[ns, tz=UTC] info.client_gid:binary info.sequence_number:int64 "+
+		"request:list<item: struct<a: int64, b: int64>, nullable> response:list<item: struct<sum: int64>, nullable>" {
+		t.Error(got)
+	}
+	_, err := Parse(ROS2, "p/srv/S_Event", []byte("int64 a\n---\nint64\n"))
+	wantError(t, err, pipeline.ErrCorrupt, "p/srv/S_Response", 3, "not a field name")
+}
+
 func TestIDL(t *testing.T) { // trap 19
 	for _, text := range []string{
 		"module p { module msg { struct T { double x; }; }; };",

@@ -203,6 +203,7 @@ func (b *block) single(k rosmsg.Kind, col, path int32) {
 			b.emit(op{code: opSeq, align: b.word(), size: 1, col: -1, path: path}, 1, 0)
 			return
 		}
+		b.p.texts = append(b.p.texts, col)
 		b.emit(op{code: opString, align: b.word(), col: col, path: path}, 1, 0)
 	case rosmsg.WString:
 		// Also where it is not selected: its length must make sense.
@@ -273,6 +274,12 @@ func (b *block) list(f *rosmsg.Field, col int32, name string, path int32) {
 	if f.Kind != rosmsg.Message {
 		if col >= 0 {
 			elem = b.child(col, 0)
+		}
+		if f.Kind == rosmsg.String && col >= 0 {
+			b.p.texts = append(b.p.texts, elem)
+			o.code, o.elemCol = opStrings, elem
+			b.emit(o, 1, 0)
+			return
 		}
 		inner := b.block(1, 0)
 		inner.single(f.Kind, elem, path)

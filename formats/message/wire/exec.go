@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"unicode/utf8"
 
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/pipeline/column"
@@ -13,6 +14,10 @@ import (
 // cols and returns their number. At the first message that cannot be decoded
 // it stops and returns its index with an *Error; the columns hold nothing of
 // it.
+//
+// Strings are first taken as they are and then looked through together, a
+// column at a time. Only where something is wrong are the messages decoded
+// again, string by string, to learn which one it is.
 func (p *Program) Append(cols []*column.Column, data []byte, spans []message.Span) (int, error) {
 	if len(spans) == 0 {
 		return 0, nil
@@ -23,30 +28,75 @@ func (p *Program) Append(cols []*column.Column, data []byte, spans []message.Spa
 	if p.tops > 0 {
 		rows = cols[0].N
 	}
+	f.careful = false
+	n := f.walk(spans)
+	if n == len(spans) && f.textsValid() {
+		return n, nil
+	}
+	f.rollback(cols, rows)
+	f.careful = true
+	n = f.walk(spans)
+	if n == len(spans) {
+		return n, nil
+	}
+	err := &Error{Code: f.code, Offset: f.at - int(spans[n].Start)}
+	if f.path >= 0 {
+		err.Column = p.paths[f.path]
+	}
+	f.rollback(cols, rows+n)
+	return n, err
+}
+
+// walk decodes messages until one fails and returns its index.
+func (f *frame) walk(spans []message.Span) int {
 	room := f.room()
-	for i, s := range spans {
+	n := 0
+	for ; n < len(spans); n++ {
+		s := spans[n]
 		// What a message adds to a column is at most half as much again as its
 		// bytes, so that offsets do not overflow while there is room for twice.
-		room -= 2 * int64(s.End-s.Start)
-		if room >= 0 && f.message(int(s.Start), int(s.End)) >= 0 {
+		if room -= 2 * int64(s.End-s.Start); room < 0 {
+			f.fail(TooLarge, int(s.Start), -1)
+			break
+		}
+		if f.message(int(s.Start), int(s.End)) < 0 {
+			break
+		}
+	}
+	for slot := range f.notes {
+		if len(f.notes[slot]) > 0 {
+			f.gatherSlot(int32(slot))
+		}
+	}
+	return n
+}
+
+// rollback drops all rows but the given number, whole or not.
+func (f *frame) rollback(cols []*column.Column, rows int) {
+	for _, c := range cols[:f.p.tops] {
+		c.Truncate(rows)
+		c.TrimVar()
+	}
+}
+
+// textsValid reports whether the strings added since acquire are UTF-8: all of
+// a column taken together are, and none begins inside a character.
+func (f *frame) textsValid() bool {
+	for i, col := range f.p.texts {
+		c, from := f.cols[col], f.marks[i]
+		if isASCII(c.Data[from.bytes:]) {
 			continue
 		}
-		if room < 0 {
-			f.fail(TooLarge, int(s.Start), -1)
+		if !utf8.Valid(c.Data[from.bytes:]) {
+			return false
 		}
-		err := &Error{Code: f.code, Offset: f.at - int(s.Start)}
-		if f.path >= 0 {
-			err.Column = p.paths[f.path]
+		for _, o := range c.Offsets[from.values:c.N] {
+			if int(o) < len(c.Data) && !utf8.RuneStart(c.Data[o]) {
+				return false
+			}
 		}
-		f.gatherAll()
-		for _, c := range cols[:p.tops] {
-			c.Truncate(rows + i)
-			c.TrimVar()
-		}
-		return i, err
 	}
-	f.gatherAll()
-	return len(spans), nil
+	return true
 }
 
 // room is how many bytes or rows more every column can take, as far as
@@ -148,7 +198,7 @@ func (f *frame) exec(ops []op, pos int) int {
 				if f.p.dialect.CDR && n > 0 && text[n-1] == 0 {
 					text = text[:n-1]
 				}
-				if !validUTF8(text) {
+				if f.careful && !utf8.Valid(text) {
 					return f.fail(InvalidUTF8, pos-n, o.path)
 				}
 			}
@@ -158,6 +208,14 @@ func (f *frame) exec(ops []op, pos int) int {
 			}
 			c.Data = append(c.Data, text...)
 			c.CloseValue(len(c.Data))
+		case opStrings:
+			if n > (len(f.msg)-pos)/4 {
+				return f.fail(LengthBeyondEnd, pos, o.path)
+			}
+			if pos = f.strings(f.cols[o.elemCol], n, pos, o.path); pos < 0 {
+				return -1
+			}
+			f.closeRows(o, n)
 		case opSeq:
 			if n == 0 {
 				if o.col >= 0 {
@@ -277,14 +335,6 @@ func (f *frame) closeRows(o *op, n int) {
 	}
 	for _, s := range o.structs {
 		f.cols[s].N += n
-	}
-}
-
-func (f *frame) gatherAll() {
-	for slot := range f.notes {
-		if len(f.notes[slot]) > 0 {
-			f.gatherSlot(int32(slot))
-		}
 	}
 }
 

@@ -58,6 +58,7 @@ const (
 	opString                      // length, text
 	opBytes                       // length, bytes
 	opWide                        // length, wide text
+	opStrings                     // count or n, texts
 	opSeq                         // count, elements of size bytes
 	opCount                       // count, elements of size bytes that hold nothing
 	opLoop                        // count or n, elements by body
@@ -72,12 +73,13 @@ type op struct {
 	align   uint8 // what the position is aligned to first; 0, 1: nothing
 	elem    uint8 // alignment of the elements of opSeq and opStride
 	conv    conv  // of the elements of opSeq
-	fixed   bool  // opLoop, opStride: n elements, no count
+	fixed   bool  // opLoop, opStride, opStrings: n elements, no count
 	size    int   // bytes of a run or an element; opLoop: at least so many
 	stride  int   // opStride: from one element to the next
 	n       int
 	slot    int32 // opRun, opStride: where the position is noted; -1: skip
 	col     int32 // the column appended to; -1: skip
+	elemCol int32 // opStrings: the column of the elements
 	path    int32
 	body    []op
 	structs []int32 // struct columns with a row for each element
@@ -115,6 +117,7 @@ type Program struct {
 	ops     []op
 	refs    []colRef  // all columns that are appended to, parents first
 	slots   [][]value // the selected values of each run that is noted
+	texts   []int32   // the columns of strings among refs
 	paths   []string
 	tops    int  // columns given to Append
 	empty   bool // the type has no fields
@@ -131,10 +134,16 @@ type frame struct {
 	msg    []byte           // the block up to the end of the message
 	origin int              // from where positions are aligned
 	be     bool
-	code   string // why the message failed
-	at     int    // where
-	path   int32
+	marks  []mark // as Program.texts, where the rows of this call begin
+	// careful: strings are held to be UTF-8 one by one.
+	careful bool
+	code    string // why the message failed
+	at      int    // where
+	path    int32
 }
+
+// mark is the end of a column of strings.
+type mark struct{ values, bytes int }
 
 func (p *Program) acquire(cols []*column.Column, data []byte) *frame {
 	f, _ := p.pool.Get().(*frame)
@@ -142,6 +151,7 @@ func (p *Program) acquire(cols []*column.Column, data []byte) *frame {
 		f = &frame{p: p, be: p.dialect.BigEndian}
 		f.cols = make([]*column.Column, len(p.refs))
 		f.notes = make([][]uint32, len(p.slots))
+		f.marks = make([]mark, len(p.texts))
 		mem := make([]uint32, p.batch*len(p.slots))
 		for i := range f.notes {
 			f.notes[i] = mem[i*p.batch : i*p.batch : (i+1)*p.batch]
@@ -153,6 +163,9 @@ func (p *Program) acquire(cols []*column.Column, data []byte) *frame {
 		} else {
 			f.cols[i] = f.cols[r.parent].Children[r.index]
 		}
+	}
+	for i, col := range p.texts {
+		f.marks[i] = mark{f.cols[col].N, len(f.cols[col].Data)}
 	}
 	f.data = data
 	return f

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -126,6 +127,8 @@ type encoder struct {
 	order binary.AppendByteOrder
 	rng   *rand.Rand
 	short bool // no long lists
+	elems int  // elements of every sequence, and ASCII text; 0: random
+	bytes int  // of byte sequences, where elems is set
 }
 
 func (e *encoder) align(n int) {
@@ -191,6 +194,9 @@ func (e *encoder) field(f mfield) (text string, ok bool) {
 			if f.kind == kMsg {
 				n %= 20
 			}
+		}
+		if n = cmp.Or(e.elems, n); e.elems > 0 && f.kind == kUint8 {
+			n = e.bytes
 		}
 	}
 	mark := -1
@@ -287,6 +293,9 @@ func (e *encoder) value(f mfield) string {
 			s[i] = runes[e.rng.IntN(len(runes))]
 		}
 		text := string(s)
+		if e.elems > 0 {
+			text = "base_link_joint_3"[:10+e.rng.IntN(8)]
+		}
 		if e.cdr {
 			e.u32(uint32(len(text) + 1))
 			e.buf = append(append(e.buf, text...), 0)

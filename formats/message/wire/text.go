@@ -6,23 +6,73 @@ import (
 	"unicode/utf8"
 
 	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/pipeline/column"
 )
 
-// validUTF8 reports whether b is UTF-8, fast where it is ASCII.
-func validUTF8(b []byte) bool {
+// isASCII reports whether b has no byte beyond 0x7f.
+func isASCII(b []byte) bool {
 	const high = 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		if binary.LittleEndian.Uint64(b[i:])&high != 0 {
-			return utf8.Valid(b[i:])
+	for ; len(b) >= 32; b = b[32:] {
+		if (binary.LittleEndian.Uint64(b)|binary.LittleEndian.Uint64(b[8:])|
+			binary.LittleEndian.Uint64(b[16:])|binary.LittleEndian.Uint64(b[24:]))&high != 0 {
+			return false
 		}
 	}
-	for ; i < len(b); i++ {
-		if b[i] >= utf8.RuneSelf {
-			return utf8.Valid(b[i:])
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
 		}
 	}
 	return true
+}
+
+// strings appends n strings to c and returns the position behind, or -1.
+func (f *frame) strings(c *column.Column, n, pos int, path int32) int {
+	if n == 0 {
+		return pos
+	}
+	c.GrowOffsets(n)
+	data, ends := c.Data, c.Offsets
+	msg, cdr := f.msg, f.p.dialect.CDR
+	failed := ""
+	for range n {
+		if cdr {
+			pos += (f.origin - pos) & 3
+		}
+		if len(msg)-pos < 4 {
+			failed = Truncated
+			break
+		}
+		size := int(f.u32(pos))
+		pos += 4
+		if size > len(msg)-pos {
+			failed = LengthBeyondEnd
+			pos -= 4
+			break
+		}
+		text := msg[pos : pos+size]
+		if cdr && size > 0 && text[size-1] == 0 {
+			text = text[:size-1]
+		}
+		if f.careful && !utf8.Valid(text) {
+			failed = InvalidUTF8
+			break
+		}
+		pos += size
+		if len(data)+len(text) > cap(data) {
+			c.Data = data
+			c.Grow(len(text))
+			data = c.Data
+		}
+		data = append(data, text...)
+		ends = append(ends, int32(len(data)))
+	}
+	c.Data, c.Offsets = data, ends
+	c.N = len(ends) - 1
+	if failed != "" {
+		return f.fail(failed, pos, path)
+	}
+	return pos
 }
 
 // wide reads a wide string whose length field says n and returns the position
