@@ -107,7 +107,9 @@ func (c *cutter) fill(buf []byte) ([]byte, error) {
 		return buf, c.err
 	}
 	n := len(buf)
-	buf = slices.Grow(buf, readSize+slack)
+	if need := n + readSize + slack; need > cap(buf) {
+		buf = append(make([]byte, 0, max(need, 2*cap(buf))), buf...)
+	}
 	for m := 0; m < readSize; {
 		k, err := c.in.Read(buf[n+m : n+readSize])
 		m += k
