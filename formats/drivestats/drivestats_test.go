@@ -219,6 +219,35 @@ func TestLineEnds(t *testing.T) {
 	}
 }
 
+// TestQuoted: the slow way over quotes gives the table of the fast way.
+func TestQuoted(t *testing.T) {
+	src := load(t, "drivestats/2018-10-04.csv")
+	want := decode(t, src, all, pipeline.DecodeOptions{})
+	head := bytes.IndexByte(src.data, '\n') + 1
+	for name, quote := range map[string]func(column int, cell string) bool{
+		"all cells":     func(int, string) bool { return true },
+		"models":        func(column int, _ string) bool { return column == 2 },
+		"empty cells":   func(_ int, cell string) bool { return cell == "" },
+		"every seventh": func(column int, _ string) bool { return column%7 == 0 },
+	} {
+		data := bytes.Clone(src.data[:head])
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(src.data[head:]), "\r\n"), "\r\n") {
+			cells := strings.Split(line, ",")
+			for i, c := range cells {
+				if quote(i, c) {
+					cells[i] = `"` + c + `"`
+				}
+			}
+			data = append(append(data, strings.Join(cells, ",")...), "\r\n"...)
+		}
+		got := decode(t, &memory{name: src.name, data: data}, all, pipeline.DecodeOptions{})
+		if got.err != nil || len(got.bad) > 0 {
+			t.Fatal(name, got.err, got.bad)
+		}
+		diff(t, want.names, got.rows, want.rows)
+	}
+}
+
 // TestQuirks reads the files that each have an oddity of the real ones.
 func TestQuirks(t *testing.T) {
 	t.Run("dates of another format", func(t *testing.T) {
@@ -481,6 +510,10 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("%v, %d rows", got.err, len(got.rows))
 			}
 		}
+	}
+	got := decode(t, &memory{name: "2024-01-01.csv", data: []byte(begin + "\n2024-01-01,A,M,1,0\n" + strings.Replace(begin, "capacity", "size", 1) + "\n2024-01-01,B,M,1,0\n")}, all, pipeline.DecodeOptions{})
+	if !errors.Is(got.err, pipeline.ErrSchema) || !strings.Contains(got.err.Error(), "line 3") || len(got.rows) != 1 || len(got.bad) > 0 {
+		t.Errorf("%v, %d rows", got.err, len(got.rows))
 	}
 	for text, kind := range map[string]error{
 		"a,b,c\n1,2,3\n": pipeline.ErrSchema,

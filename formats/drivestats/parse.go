@@ -14,7 +14,7 @@ import (
 // package depends. It looks at each byte once, touches a column only when a cell
 // has a value, and calls nothing that is not inlined for integers and empty
 // cells. Rows with quotes take the way over split and cell instead; the two must
-// agree, which FuzzDecode and TestQuotedAgrees check.
+// agree, which FuzzDecode and TestQuoted check.
 
 // fault is why a row was refused.
 type fault uint8
