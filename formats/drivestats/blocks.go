@@ -12,7 +12,7 @@ import (
 
 const (
 	readSize   = 256 << 10 // of one read
-	blockText  = 4 << 20   // most text of a block, the last line aside
+	blockText  = 2 << 20   // most text of a block, the last line aside
 	maxRecord  = 1 << 20   // longest record
 	maxHeaders = 10_000    // most changes of the header in one file
 	slack      = 16        // readable bytes behind the text, for loads of eight
@@ -107,7 +107,9 @@ func (c *cutter) fill(buf []byte) ([]byte, error) {
 		return buf, c.err
 	}
 	n := len(buf)
-	buf = slices.Grow(buf, readSize+slack)
+	if need := n + readSize + slack; need > cap(buf) {
+		buf = append(make([]byte, 0, max(need, 2*cap(buf))), buf...)
+	}
 	for m := 0; m < readSize; {
 		k, err := c.in.Read(buf[n+m : n+readSize])
 		m += k
@@ -197,7 +199,11 @@ func (c *cutter) finish(b *block, buf []byte, end int) {
 		}
 		// The header changes right here: its line belongs to no block.
 		n := start + bytes.IndexByte(buf[start:end], c.eol) + 1
-		c.change(b, buf[start:n])
+		if c.change(b, buf[start:n]); b.err != nil {
+			end = start
+			b.shorten(nil, start, end, c.eol)
+			break
+		}
 		c.offset, c.line = c.offset+int64(n-start), c.line+1
 		start = n
 		b.shorten(buf[start:end], start, end, c.eol)

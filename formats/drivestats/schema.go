@@ -3,6 +3,7 @@ package drivestats
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,6 +72,9 @@ var fixed = []struct {
 	{"pod_slot_num", kindInt64, "slot within the pod"},
 	{"is_legacy_format", kindBool, "whether the row was collected in the older format"},
 }
+
+// maxColumns bounds what a header may ask for.
+const maxColumns = 4096
 
 // required columns make a header one of drive stats.
 const required = 5
@@ -154,6 +158,7 @@ type header struct {
 // schema is the table of one file.
 type schema struct {
 	columns  []tableColumn
+	added    map[string]int // those beyond the union
 	table    *pipeline.Table
 	header   *header
 	problems []pipeline.Problem
@@ -169,10 +174,14 @@ func newSchema(line []byte) (*schema, error) {
 	}
 	s.header = h
 	s.problems = h.bind(s.find, func(name string) int {
-		s.columns = append(s.columns[:len(s.columns):len(s.columns)], newColumn(name, unknownKind(name), ""))
-		return len(s.columns) - 1
+		if s.added == nil {
+			s.columns, s.added = slices.Clone(s.columns), make(map[string]int)
+		}
+		s.added[name] = len(s.columns)
+		s.columns = append(s.columns, newColumn(name, unknownKind(name), ""))
+		return s.added[name]
 	})
-	if len(s.columns) > len(u.columns) {
+	if s.added != nil {
 		s.table = newTable(s.columns)
 	}
 	return s, nil
@@ -183,10 +192,8 @@ func (s *schema) find(name string) int {
 	if i, ok := known().index[name]; ok {
 		return i
 	}
-	for i := len(known().columns); i < len(s.columns); i++ {
-		if s.columns[i].name == name {
-			return i
-		}
+	if i, ok := s.added[name]; ok {
+		return i
 	}
 	return -1
 }
@@ -197,6 +204,9 @@ func parseHeader(line []byte) (*header, error) {
 	f := splitter{}
 	if !f.split(line) {
 		return nil, fmt.Errorf("header: a quoted name has no end: %w", pipeline.ErrCorrupt)
+	}
+	if len(f.ends) > maxColumns {
+		return nil, fmt.Errorf("header names %d columns, more than %d: %w", len(f.ends), maxColumns, pipeline.ErrLimit)
 	}
 	for i := range f.ends {
 		h.names = append(h.names, strings.ToValidUTF8(string(f.cell(i)), "\uFFFD"))
