@@ -2,6 +2,7 @@
 package builtin
 
 import (
+	"github.com/drivemill/drivemill/formats/csv"
 	"github.com/drivemill/drivemill/formats/drivestats"
 	"github.com/drivemill/drivemill/formats/mcap"
 	"github.com/drivemill/drivemill/formats/message"
@@ -12,6 +13,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
+	"github.com/drivemill/drivemill/stages/lookup"
 	selectcols "github.com/drivemill/drivemill/stages/select"
 )
 
@@ -34,8 +36,12 @@ func Registry() *pipeline.Registry {
 		Summary: "Backblaze drive-stats CSVs",
 		Doc: "Reads the daily files of Backblaze's hard-drive statistics, plain, gzip or zstd, of all years: the table drive_stats always has every column known, " +
 			"those that a file lacks are null."})
+	reg.AddFormat(pipeline.FormatSpec{Format: csv.New(), Extensions: []string{"csv"}, Behaviour: 1,
+		Summary: "CSV tables with a header",
+		Doc:     "Reads a CSV file with a header row as one table named after the file; types are found over the whole file. Meant for tables of moderate size, such as those that lookup joins with."})
 	reg.AddStage(filter.Spec())
 	reg.AddStage(derive.Spec())
+	reg.AddStage(lookup.Spec())
 	reg.AddStage(selectcols.Spec())
 	reg.AddSink(parquet.Spec())
 	return reg

@@ -324,7 +324,7 @@ func (c *catter) bind(b *pipeline.Batch) (*boundTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.filter, err = bound.Open(pipeline.ProcessOptions{Reject: func(pipeline.BadRow) error { return nil }}); err != nil {
+		if t.filter, err = bound.Open(pipeline.ProcessOptions{Allocator: arrow.NewGoAllocator(), Reject: func(pipeline.BadRow) error { return nil }}); err != nil {
 			return nil, err
 		}
 	}
