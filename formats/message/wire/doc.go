@@ -9,7 +9,8 @@
 // selected, one addition. While a program walks over messages it only notes
 // where runs begin; every so often the noted places are gathered column by
 // column, in tight loops over values of one type. Strings and lists are
-// appended as the walk meets them.
+// appended as the walk meets them; that strings are UTF-8 is checked a column
+// at a time.
 //
 // In CDR a value of n bytes begins at a multiple of n, counted from behind the
 // encapsulation header. The compiler follows the position modulo 8 as far as
