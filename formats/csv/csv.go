@@ -26,7 +26,6 @@
 package csv
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -37,21 +36,30 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/store"
 )
 
 const (
 	formatName = "csv"
 	maxRecord  = 16 << 20
-	maxWindow  = 128 << 20 // of a zstd frame
 )
 
 // New returns the format. It takes whatever is called .csv, so it must be asked last.
 func New() pipeline.Format { return format{} }
+
+// FormatSpec announces the format.
+func FormatSpec() pipeline.FormatSpec {
+	return pipeline.FormatSpec{
+		Format:  New(),
+		Summary: "CSV: small tables to join with",
+		Doc: "The first record names the columns; types are found by reading the whole file: bool, int64, float64, timestamp (RFC 3339), date, otherwise text. " +
+			"Empty cells are null. Plain, gzip or zstd.",
+		Extensions: []string{"csv"},
+		Behaviour:  1,
+	}
+}
 
 type format struct{}
 
@@ -60,7 +68,15 @@ func (format) Name() string { return formatName }
 // Sniff implements pipeline.Format.
 func (format) Sniff(name string, head []byte) bool {
 	_, ok := tableName(name)
-	return ok && (codecOf(head) != "none" || bytes.IndexByte(head, 0) < 0)
+	if !ok {
+		return false
+	}
+	r, codec, err := store.Decompress(name, bytes.NewReader(head))
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	return codec != "none" || bytes.IndexByte(head, 0) < 0
 }
 
 // tableName is the base of a file's name without its endings.
@@ -75,39 +91,14 @@ func tableName(name string) (string, bool) {
 	return base, false
 }
 
-func codecOf(head []byte) string {
-	switch {
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return "gzip"
-	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		return "zstd"
-	}
-	return "none"
-}
-
 // records reads the records of one object.
 type records struct {
 	*csv.Reader
 	names []string
 	codec string
-	src   *sourceReader
 	tape  *tape
-	close func() error
-}
-
-// sourceReader remembers what went wrong with the object, to tell it from
-// what is wrong in it.
-type sourceReader struct {
-	io.Reader
-	err error
-}
-
-func (s *sourceReader) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
+	text  io.Closer
+	src   io.Closer
 }
 
 // record is what next returns.
@@ -125,42 +116,34 @@ func open(ctx context.Context, src pipeline.Source) (*records, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening: %w", err)
 	}
-	r := &records{close: rc.Close, src: &sourceReader{Reader: rc}}
-	if err := r.start(rc); err != nil {
+	text, codec, err := store.Decompress(src.Object().URI, rc)
+	if err != nil {
+		rc.Close()
+		return nil, damage(err)
+	}
+	r := &records{codec: codec, text: text, src: rc, tape: &tape{r: text}}
+	if err := r.start(); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *records) start(rc io.ReadCloser) error {
-	buf := bufio.NewReaderSize(r.src, 64<<10)
-	head, _ := buf.Peek(4) // a failure comes back at the next read
-	r.codec = codecOf(head)
-	var text io.Reader = buf
-	switch r.codec {
-	case "gzip":
-		z, err := gzip.NewReader(buf)
-		if err != nil {
-			return r.damage(err)
-		}
-		text = z
-	case "zstd":
-		z, err := zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return r.damage(err)
-		}
-		text, r.close = z, func() error { z.Close(); return rc.Close() }
-	}
-	r.tape = &tape{r: text}
+func (r *records) close() error { return errors.Join(r.text.Close(), r.src.Close()) }
+
+// start reads the header.
+func (r *records) start() error {
 	r.Reader = csv.NewReader(r.tape)
 	r.FieldsPerRecord, r.ReuseRecord = -1, true
 	names, err := r.Read()
+	var syntax *csv.ParseError
 	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%d:%d: %v in the header: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("there is no header: %w", pipeline.ErrSchema)
 	case err != nil:
-		return r.damage(err)
+		return damage(err)
 	}
 	seen := make(map[string]bool)
 	for i, n := range names {
@@ -193,7 +176,7 @@ func (r *records) next() record {
 		rec.reason = "bad_quote"
 		rec.err = fmt.Errorf("%d:%d: %v: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
 	case rec.err != nil:
-		rec.err = r.damage(rec.err)
+		rec.err = damage(rec.err)
 		return rec
 	case len(rec.cells) != len(r.names):
 		line, column := r.FieldPos(0)
@@ -213,16 +196,12 @@ func (r *records) next() record {
 	return rec
 }
 
-// damage says what kind of failure to read on err is: of the object, of a
-// limit, or of the bytes.
-func (r *records) damage(err error) error {
-	switch {
-	case r.src.err != nil || errors.Is(err, pipeline.ErrLimit):
-		return fmt.Errorf("reading: %w", err)
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+// damage adds what was being done.
+func damage(err error) error {
+	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the file ends early: %w", pipeline.ErrTruncated)
 	}
-	return fmt.Errorf("reading: %v: %w", err, pipeline.ErrCorrupt)
+	return fmt.Errorf("reading: %w", err)
 }
 
 // tape keeps the text from the last record on, which encoding/csv does not,

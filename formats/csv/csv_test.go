@@ -180,6 +180,7 @@ func TestRefused(t *testing.T) {
 	for data, kind := range map[string]error{
 		"":        pipeline.ErrSchema,
 		"a,b,a\n": pipeline.ErrSchema,
+		"a,b\"\n": pipeline.ErrCorrupt,
 		"a\n\"" + strings.Repeat("x", maxRecord+1<<20): pipeline.ErrLimit,
 		string(gzipped("a,b\n1,2\n")[:24]):             pipeline.ErrTruncated,
 	} {

@@ -120,7 +120,7 @@ func (c *cutter) fill(buf []byte) ([]byte, error) {
 		}
 		if err != nil {
 			// What came before it is good.
-			if c.err = c.in.damage(err); m == 0 {
+			if c.err = err; m == 0 {
 				return buf, c.err
 			}
 			break
@@ -170,7 +170,7 @@ func tooLong(line int64) error {
 // fail notes that the file can be read no further. Failures of the store end
 // decoding; damage ends the file early, and what came before is good.
 func (c *cutter) fail(b *block, err error) {
-	if c.in.source.err != nil {
+	if !damaged(err) {
 		b.err = err
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/store"
 )
 
 const testdata = "../../testdata"
@@ -33,22 +34,11 @@ func load(t testing.TB, name string) *memory {
 
 func unpacked(t testing.TB, data []byte) []byte {
 	t.Helper()
-	var r io.Reader = bytes.NewReader(data)
-	switch codecOf(data) {
-	case "gzip":
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r = z
-	case "zstd":
-		z, err := zstd.NewReader(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer z.Close()
-		r = z
+	r, _, err := store.Decompress("", bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer r.Close()
 	out, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)

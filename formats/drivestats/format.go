@@ -10,10 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/store"
 )
 
 const formatName = "drivestats"
@@ -23,6 +21,18 @@ const begin = "date,serial_number,model,capacity_bytes,failure"
 
 // New returns the format.
 func New() pipeline.Format { return format{} }
+
+// FormatSpec announces the format. It has no ending of its own: .csv is also
+// that of other tables, so a pipeline names it, or its files are looked at.
+func FormatSpec() pipeline.FormatSpec {
+	return pipeline.FormatSpec{
+		Format:  New(),
+		Summary: "Backblaze Drive Stats: one CSV of a drive fleet per day",
+		Doc: "The table drive_stats has all columns of all years; those a file lacks are null, unknown ones are kept. Plain, gzip or zstd; LF, CR LF or CR. " +
+			"The date is that of the cell where it is within a day of the file's name, otherwise that of the name. Zip archives are not read.",
+		Behaviour: 1,
+	}
+}
 
 type format struct{}
 
@@ -39,22 +49,11 @@ func (format) Sniff(name string, head []byte) bool {
 		return ok
 	}
 	var text [len(begin) + 4]byte
-	var r io.Reader = bytes.NewReader(head)
-	switch codecOf(head) {
-	case "gzip":
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return false
-		}
-		r = z
-	case "zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return false
-		}
-		defer z.Close()
-		r = z
+	r, _, err := store.Decompress(name, bytes.NewReader(head))
+	if err != nil {
+		return false
 	}
+	defer r.Close()
 	n, _ := io.ReadFull(r, text[:])
 	if n == 0 {
 		// Nothing, or a compressed block that is longer than the head.
@@ -150,8 +149,8 @@ func (c *cutter) blank() (bool, error) {
 		}
 		var err error
 		if buf, err = c.fill(buf[:0]); err != nil {
-			if c.in.source.err == nil {
-				return false, nil // damaged further on: Open tells
+			if damaged(err) {
+				return false, nil // the decoder tells of it
 			}
 			return false, err
 		}

@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 		if !slices.Equal(one.ordinals, other.ordinals) || len(one.bad) != len(other.bad) {
 			t.Fatal("other rows were refused row by row")
 		}
-		if codecOf(data) != "none" || !plain(data) {
+		if !plain(data) {
 			return
 		}
 		names, want, fields, ok := oracle(src.name, data)

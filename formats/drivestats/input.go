@@ -1,7 +1,6 @@
 package drivestats
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,51 +9,15 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/store"
 )
-
-const (
-	gzipMagic = "\x1f\x8b"
-	zstdMagic = "\x28\xb5\x2f\xfd"
-	// maxWindow bounds the memory that a zstd frame may ask for.
-	maxWindow = 128 << 20
-)
-
-// codecOf names the compression of a stream that begins with head.
-func codecOf(head []byte) string {
-	switch {
-	case len(head) >= 2 && string(head[:2]) == gzipMagic:
-		return "gzip"
-	case len(head) >= 4 && string(head[:4]) == zstdMagic:
-		return "zstd"
-	}
-	return "none"
-}
 
 // input is the decompressed text of an object.
 type input struct {
-	io.Reader
-	codec  string
-	source *sourceReader
-	free   func()
-}
-
-// sourceReader remembers what went wrong with the object, to tell it from
-// what is wrong in it.
-type sourceReader struct {
 	io.ReadCloser
-	err error
-}
-
-func (s *sourceReader) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
+	codec  string
+	object io.Closer
 }
 
 // open starts reading an object from its beginning.
@@ -63,52 +26,26 @@ func open(ctx context.Context, src pipeline.Source) (*input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening: %w", err)
 	}
-	in := &input{source: &sourceReader{ReadCloser: rc}, free: func() {}}
-	buf := bufio.NewReaderSize(in.source, 64<<10)
-	head, _ := buf.Peek(4) // a failure comes back at the next read
-	in.codec = codecOf(head)
-	if err := in.decompress(buf); err != nil {
+	text, codec, err := store.Decompress(src.Object().URI, rc)
+	if err != nil {
 		rc.Close()
+		if err == io.EOF {
+			err = fmt.Errorf("the compressed stream ends early: %w", pipeline.ErrTruncated)
+		}
 		return nil, err
 	}
-	return in, nil
+	return &input{text, codec, rc}, nil
 }
 
-func (in *input) decompress(r io.Reader) error {
-	switch in.codec {
-	case "gzip":
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return in.damage(err)
-		}
-		in.Reader = z
-	case "zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return in.damage(err)
-		}
-		in.Reader, in.free = z, z.Close
-	default:
-		in.Reader = r
-	}
-	return nil
-}
-
-// damage says what kind of failure of the decompressor err is: the object's,
-// or that of the bytes in it.
-func (in *input) damage(err error) error {
-	switch {
-	case in.source.err != nil:
-		return fmt.Errorf("reading: %w", in.source.err)
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return fmt.Errorf("the %s stream ends early: %w", in.codec, pipeline.ErrTruncated)
-	}
-	return fmt.Errorf("decompressing %s: %v: %w", in.codec, err, pipeline.ErrCorrupt)
+// damaged reports whether reading failed because of the bytes, and not because
+// of the store that has them.
+func damaged(err error) bool {
+	var d *pipeline.DecodeError
+	return errors.As(err, &d)
 }
 
 func (in *input) Close() error {
-	in.free()
-	return in.source.Close()
+	return errors.Join(in.ReadCloser.Close(), in.object.Close())
 }
 
 var dayName = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)\.csv(\.gz|\.zst)?$`)
