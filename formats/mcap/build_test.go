@@ -184,6 +184,7 @@ func compress(codec string, data []byte) []byte {
 	switch codec {
 	case "lz4":
 		w := lz4.NewWriter(&out)
+		w.Apply(lz4.BlockSizeOption(lz4.Block64Kb))
 		w.Write(data)
 		w.Close()
 	case "zstd":

@@ -42,7 +42,7 @@ func lz4Frames(opts ...lz4.Option) func([]byte) []byte {
 	return func(b []byte) []byte {
 		var out bytes.Buffer
 		w := lz4.NewWriter(&out)
-		if err := w.Apply(opts...); err != nil {
+		if err := w.Apply(append(opts, lz4.BlockSizeOption(lz4.Block64Kb))...); err != nil {
 			panic(err)
 		}
 		w.Write(b)
@@ -64,7 +64,7 @@ func zstdStream(b []byte) []byte {
 
 // linkedLZ4 is a frame whose blocks refer to those before them.
 func linkedLZ4(b []byte) []byte {
-	frame := lz4Frames(lz4.BlockSizeOption(lz4.Block64Kb))(b)
+	frame := lz4Frames()(b)
 	// Without the flag of independence a decoder keeps a window; independent
 	// blocks are legal in such a frame. The header checksum follows the flags.
 	frame[4] &^= 0x20

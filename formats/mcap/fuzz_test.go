@@ -54,7 +54,9 @@ func FuzzReader(f *testing.F) {
 				known = n
 			}
 		}
-		if known != unknown {
+		// A record that claims more than the limit may still be one that the
+		// file ends in; only with the size known can a part of it be read.
+		if unknown > known {
 			t.Fatalf("%d records where the size is known, %d where it is not", known, unknown)
 		}
 	})
