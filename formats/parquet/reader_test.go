@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -263,30 +261,6 @@ func TestFooterClaims(t *testing.T) {
 	} {
 		if _, err := (Reader{}).Describe(context.Background(), bytesSource(file)); err == nil {
 			t.Errorf("%s: no error", name)
-		}
-	}
-}
-
-// Real files of other writers, where they are at hand.
-func TestConformanceFiles(t *testing.T) {
-	root := os.Getenv("DRIVEMILL_CONFORMANCE")
-	if root == "" {
-		t.Skip("DRIVEMILL_CONFORMANCE is not set")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "*", "*.parquet"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Skip("the conformance files hold no Parquet")
-	}
-	for _, name := range files {
-		file, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := tryRead(arrow.NewGoAllocator(), file, pipeline.Selection{}, pipeline.DecodeOptions{}); err != nil {
-			t.Errorf("%s: %v", filepath.Base(name), err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go/compress"
@@ -30,7 +31,7 @@ type SinkConfig struct {
 // Validate checks what the tags cannot say.
 func (c *SinkConfig) Validate(issues *pipeline.Issues) {
 	bad := func(key, format string, args ...any) {
-		issues.Addf(c.Pos, key, format, args...)
+		issues.Addf(c.Pos, strings.TrimSuffix(c.URI.Path, "uri")+key, format, args...)
 	}
 	switch {
 	case c.Level != 0 && c.Compression != "zstd":
@@ -81,7 +82,7 @@ func Spec() pipeline.SinkSpec {
 
 const sinkExample = `pipeline: to-lake
 inputs:
-  drives: {uri: "testdata/drive/{vehicle_id}/{drive_id}/*.mcap"}
+  drives: {uri: "testdata/drives/{vehicle_id}/{drive_id}/*.mcap"}
 outputs:
   lake:
     use: parquet
