@@ -104,12 +104,8 @@ func reportLoss(env *environment, uri string, res *explore.CatResult) bool {
 	}
 	sort.Strings(reasons)
 	for _, reason := range reasons {
-		var n int64
-		for _, c := range res.Counts {
-			n += c.Rejected[reason]
-		}
 		lossy = true
-		fmt.Fprintf(env.stderr, "drivemill: %d rows refused as %s, the first: %v\n", n, reason, res.Refused[reason])
+		fmt.Fprintf(env.stderr, "drivemill: %d rows refused as %s, the first: %v\n", res.Rejected[reason], reason, res.Refused[reason])
 	}
 	for _, p := range res.Problems {
 		if p.Loses {

@@ -47,7 +47,8 @@ type CatResult struct {
 	Partial  bool // the limit was reached; counts are of what was read
 	Counts   []pipeline.TableCounts
 	Problems []pipeline.Problem
-	Refused  map[string]error // the first row refused for each reason
+	Rejected map[string]int64 // rows refused, by the decoder or the filter, by reason
+	Refused  map[string]error // the first of them for each reason
 }
 
 // Cat prints the rows of a recording in the order in which they lie there.
@@ -64,15 +65,17 @@ func Cat(ctx context.Context, src pipeline.Source, w io.Writer, opt CatOptions) 
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	res := &CatResult{Refused: make(map[string]error)}
+	res := &CatResult{Refused: make(map[string]error), Rejected: make(map[string]int64)}
+	c.refuse = func(r pipeline.BadRow) error {
+		res.Rejected[r.Reason]++
+		if res.Refused[r.Reason] == nil {
+			res.Refused[r.Reason] = &pipeline.DecodeError{Object: src.Object().URI, Format: desc.Format, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err}
+		}
+		return nil
+	}
 	dec, err := spec.Format.Open(ctx, src, desc, c.sel, pipeline.DecodeOptions{
 		Workers: opt.Workers, Steps: true, BatchRows: catBatchRows,
-		Reject: func(r pipeline.BadRow) error {
-			if res.Refused[r.Reason] == nil {
-				res.Refused[r.Reason] = &pipeline.DecodeError{Object: r.Object, Format: desc.Format, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err}
-			}
-			return nil
-		},
+		Reject: c.refuse,
 	})
 	if err != nil {
 		return nil, err
@@ -206,6 +209,7 @@ type catter struct {
 	sel     pipeline.Selection
 	shown   map[string][]string // columns to print, by table
 	bound   map[string]*boundTable
+	refuse  func(pipeline.BadRow) error
 	writer  rowWriter
 	parquet ParquetWriter
 	pending []*pipeline.Batch
@@ -324,7 +328,7 @@ func (c *catter) bind(b *pipeline.Batch) (*boundTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.filter, err = bound.Open(pipeline.ProcessOptions{Allocator: arrow.NewGoAllocator(), Reject: func(pipeline.BadRow) error { return nil }}); err != nil {
+		if t.filter, err = bound.Open(pipeline.ProcessOptions{Allocator: arrow.NewGoAllocator(), Reject: c.refuse}); err != nil {
 			return nil, err
 		}
 	}

@@ -86,14 +86,12 @@ func (r *Runner) sinkRoot(output string) string {
 	return ""
 }
 
-// columnLineage describes the columns of a lake table for its commit record.
-func columnLineage(t pipeline.SinkTable, all []graph.ColumnLineage) ([]lineage.Column, []lineage.Origin) {
+// columnLineage describes the columns of a lake table for its commit record;
+// of are the graph's entries for that table.
+func columnLineage(t pipeline.SinkTable, of []graph.ColumnLineage) ([]lineage.Column, []lineage.Origin) {
 	cols := []lineage.Column{}
 	var reads []lineage.Origin
-	for _, c := range all {
-		if c.Table != t.Name {
-			continue
-		}
+	for _, c := range of {
 		col := lineage.Column{Name: c.Column, Identity: len(c.Sources) > 0}
 		for _, s := range c.Sources {
 			o := lineage.Origin{Input: s.Input, Table: s.Table, Dataset: s.Dataset, Column: s.Column, How: s.How}

@@ -26,6 +26,9 @@ type execution struct {
 	nodes  []*nodeRun
 	outs   map[int][]*edge // by producer, numbered as in graph.Port
 	wg     sync.WaitGroup
+	// merging means that some output merges streams, and so needs to know how
+	// far each has come; otherwise nobody listens to watermarks.
+	merging bool
 }
 
 // edge is one connection of the graph. The sender's half of a count is only
@@ -35,15 +38,15 @@ type edge struct {
 	from, to string
 	consumer *nodeRun
 	tables   []*pipeline.Table
+	at       map[*pipeline.Table]int
 	sent     []int64
 	received []int64
 }
 
+// index returns the position of a table on the edge, or -1.
 func (e *edge) index(t *pipeline.Table) int {
-	for i, x := range e.tables {
-		if x == t {
-			return i
-		}
+	if i, ok := e.at[t]; ok {
+		return i
 	}
 	return -1
 }
@@ -66,6 +69,9 @@ type nodeRun struct {
 	reject    func(pipeline.BadRow) error
 	entries   map[*pipeline.Table]*lineage.NodeEntry
 	sink      *sinkRun
+	// made lists, for each input table of a stage, the output tables that are
+	// made of it alone: its watermarks are theirs.
+	made map[*pipeline.Table][]*pipeline.Table
 }
 
 // emit sends an element to all edges of a producer that carry it. It takes
@@ -73,6 +79,9 @@ type nodeRun struct {
 func (x *execution) emit(producer int, el pipeline.Element) error {
 	edges := x.outs[producer]
 	if el.Batch == nil {
+		if !x.merging {
+			return nil
+		}
 		for _, e := range edges {
 			if el.Mark.Table != nil && e.index(el.Mark.Table) < 0 {
 				continue
@@ -127,8 +136,16 @@ func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator
 	for i, bn := range bound.Nodes {
 		n := &nodeRun{BoundNode: bn, exec: x, id: i, in: make(chan delivery, edgeDepth), workers: max(workers, 1),
 			reject: reject(bn.Name), entries: make(map[*pipeline.Table]*lineage.NodeEntry)}
-		if bn.Stage != nil && bn.Stage.State != pipeline.StateNone {
-			n.workers = 1
+		if bn.Stage != nil {
+			n.made = madeOf(bn.Stage.Outputs)
+			if bn.Stage.State != pipeline.StateNone {
+				n.workers = 1
+			}
+		}
+		if bn.Sink != nil {
+			for _, t := range bn.Sink.Tables {
+				x.merging = x.merging || len(t.Inputs) > 1
+			}
 		}
 		x.nodes = append(x.nodes, n)
 		for _, p := range bn.From {
@@ -138,7 +155,11 @@ func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator
 			} else {
 				from = bound.Nodes[p.Producer].Name
 			}
-			e := &edge{from: from, to: bn.Name, consumer: n, tables: p.Tables,
+			at := make(map[*pipeline.Table]int, len(p.Tables))
+			for i, t := range p.Tables {
+				at[t] = i
+			}
+			e := &edge{at: at, from: from, to: bn.Name, consumer: n, tables: p.Tables,
 				sent: make([]int64, len(p.Tables)), received: make([]int64, len(p.Tables))}
 			x.outs[p.Producer] = append(x.outs[p.Producer], e)
 			n.producers++
@@ -385,39 +406,40 @@ func (n *nodeRun) pass(t *task) error {
 }
 
 // forwardMark passes a watermark through a stateless stage, where every
-// output table of the marked input table gets it.
+// output table made of the marked table gets it.
 func (n *nodeRun) forwardMark(m pipeline.Watermark) error {
 	if m.Table == nil {
 		return n.exec.emit(n.id, pipeline.Element{Mark: m})
 	}
-	for _, out := range n.Out {
-		if out == m.Table || n.outputOf(out, m.Table) {
-			m := m
-			m.Table = out
-			if err := n.exec.emit(n.id, pipeline.Element{Mark: m}); err != nil {
-				return err
-			}
+	for _, out := range n.made[m.Table] {
+		m.Table = out
+		if err := n.exec.emit(n.id, pipeline.Element{Mark: m}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// outputOf reports whether all columns of out come from table in alone.
-func (n *nodeRun) outputOf(out, in *pipeline.Table) bool {
-	for _, o := range n.Stage.Outputs {
-		if o.Table != out {
-			continue
-		}
+// madeOf finds the output tables all of whose columns come from one table.
+func madeOf(outputs []pipeline.Output) map[*pipeline.Table][]*pipeline.Table {
+	made := make(map[*pipeline.Table][]*pipeline.Table)
+	for _, o := range outputs {
+		var from *pipeline.Table
+		alone := true
 		for _, d := range o.Columns {
 			for _, c := range d.Inputs {
-				if c.Table != nil && c.Table != in {
-					return false
+				if c.Table == nil {
+					continue
 				}
+				alone = alone && (from == nil || from == c.Table)
+				from = c.Table
 			}
 		}
-		return true
+		if alone && from != nil {
+			made[from] = append(made[from], o.Table)
+		}
 	}
-	return false
+	return made
 }
 
 func (n *nodeRun) entry(t *pipeline.Table) *lineage.NodeEntry {

@@ -241,7 +241,6 @@ type streamer struct {
 	columns []streamColumn
 	attrs   map[string]string
 	alloc   arrow.Allocator
-	zeros   []byte
 	schema  *arrow.Schema // of the decoded batches that index is for
 }
 
@@ -310,22 +309,26 @@ func (s *streamer) resolve(schema *arrow.Schema) error {
 	return nil
 }
 
+// zeroes is the memory behind all attribute columns, which is never written.
+var zeroes [4 * pipeline.DefaultBatchRows]byte
+
 // attribute returns a column of rows equal values: a dictionary of one string
 // and indices that are all zero, which batches share.
 func (s *streamer) attribute(c streamColumn, rows int) arrow.Array {
-	if need := 4 * rows; len(s.zeros) < need {
-		s.zeros = make([]byte, max(need, 4*pipeline.DefaultBatchRows))
+	zeros := zeroes[:]
+	if need := 4 * rows; len(zeros) < need {
+		zeros = make([]byte, need)
 	}
 	value, ok := s.attrs[c.name]
 	dict := column.New(s.alloc, arrow.StringType)
 	dict.AppendString(value)
 	values := dict.Finish()
 	defer values.Release()
-	indices := arrow.NewBufferBytes(s.zeros[:4*rows])
+	indices := arrow.NewBufferBytes(zeros[:4*rows])
 	var valid *arrow.Buffer
 	nulls := 0
 	if !ok {
-		valid, nulls = arrow.NewBufferBytes(s.zeros[:(rows+7)/8]), rows
+		valid, nulls = arrow.NewBufferBytes(zeros[:(rows+7)/8]), rows
 	}
 	data := arrow.NewData(arrow.Int32Type, rows, []*arrow.Buffer{valid, indices}, nil, nulls, 0)
 	defer data.Release()

@@ -410,7 +410,10 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	for _, f := range s.files {
 		files[f.Table] = append(files[f.Table], f)
 	}
-	origin := u.bound.Lineage(id)
+	origin := make(map[string][]graph.ColumnLineage)
+	for _, c := range u.bound.Lineage(id) {
+		origin[c.Table] = append(origin[c.Table], c)
+	}
 	var out []lineage.Table
 	for _, t := range n.Sink.Tables {
 		fp := u.Graph.SinkFingerprint(n.Name, t, u.bound)
@@ -421,7 +424,7 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 		if len(lt.Files) == 0 {
 			lt.Files = []pipeline.File{}
 		}
-		lt.Columns, lt.Reads = columnLineage(t, origin)
+		lt.Columns, lt.Reads = columnLineage(t, origin[t.Name])
 		out = append(out, lt)
 	}
 	return out
