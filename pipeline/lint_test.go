@@ -86,7 +86,7 @@ func TestImports(t *testing.T) {
 	for _, s := range sources(t, false) {
 		for _, i := range s.file.Imports {
 			path, _ := strconv.Unquote(i.Path.Value)
-			if strings.HasPrefix(path, "github.com/apache/arrow") && s.dir != "pipeline/arrow" && !strings.HasPrefix(s.path, "bench/deps") {
+			if strings.HasPrefix(path, "github.com/apache/arrow") && s.dir != "pipeline/arrow" {
 				t.Errorf("%s imports %s: use %spipeline/arrow", s.path, path, module)
 			}
 			own, ok := strings.CutPrefix(path, module)
