@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/parquet-go/parquet-go/compress"
 
@@ -25,7 +24,6 @@ type SinkConfig struct {
 	RowGroupRows  int             `yaml:"row_group_rows" default:"1048576" doc:"Rows that end a row group."`
 	RowGroupBytes pipeline.Size   `yaml:"row_group_bytes" default:"16MiB" doc:"Bytes before encoding that end a row group."`
 	FileBytes     pipeline.Size   `yaml:"file_bytes" default:"256MiB" doc:"Bytes after encoding that end a file, at the end of a row group."`
-	ClockWindow   time.Duration   `yaml:"clock_window" doc:"Rows whose ts is further than this from their log_time are rejected as outside_clock_window; none when left out." example:"1h"`
 }
 
 // Validate checks what the tags cannot say.
@@ -47,9 +45,6 @@ func (c *SinkConfig) Validate(issues *pipeline.Issues) {
 	}
 	if c.FileBytes < 1 {
 		bad("file_bytes", "%d bytes: want 1 at the least", c.FileBytes)
-	}
-	if c.ClockWindow < 0 {
-		bad("clock_window", "%s: want no less than 0s", c.ClockWindow)
 	}
 	seen := make(map[string]bool)
 	for _, k := range c.Partition {
@@ -89,7 +84,6 @@ outputs:
     from: drives
     uri: ./lake
     partition: [drive_date, vehicle_id]
-    clock_window: 1h
 `
 
 // sink is a configured lake.
@@ -124,8 +118,6 @@ type lakeTable struct {
 	plan   *plan
 	keys   []partitionKey
 	sort   []int
-	ts     int // column of the clock window, -1 for none
-	log    int
 }
 
 // Bind maps the tables. Tables of one name feed one table of the lake.
@@ -180,7 +172,7 @@ func describe(t *pipeline.Table) string {
 }
 
 func (s *sink) bindTable(t *pipeline.Table) (*lakeTable, error) {
-	lt := &lakeTable{inputs: []*pipeline.Table{t}, sort: sortKey(t.Schema), ts: -1, log: -1}
+	lt := &lakeTable{inputs: []*pipeline.Table{t}, sort: sortKey(t.Schema)}
 	drop := make(map[string]bool)
 	for _, k := range s.cfg.Partition {
 		key, err := newPartitionKey(t, k)
@@ -200,12 +192,6 @@ func (s *sink) bindTable(t *pipeline.Table) (*lakeTable, error) {
 		return nil, err
 	}
 	lt.sort = slices.DeleteFunc(lt.sort, func(i int) bool { return drop[t.Schema.Field(i).Name] })
-	if s.cfg.ClockWindow > 0 {
-		ts, log := t.Column(pipeline.TimeColumn), t.Column("log_time")
-		if ts >= 0 && log >= 0 && t.Schema.Field(ts).Type.ID() == arrow.TIMESTAMP && t.Schema.Field(log).Type.ID() == arrow.TIMESTAMP {
-			lt.ts, lt.log = ts, log
-		}
-	}
 	return lt, nil
 }
 

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -319,7 +318,6 @@ func TestSinkBind(t *testing.T) {
 	schema := driveRecord(t, mem, 1).Schema()
 	a, b := &pipeline.Table{Name: "/a", Schema: schema}, &pipeline.Table{Name: "/a", Alias: "/A", Schema: schema}
 	cfg := testConfig()
-	cfg.ClockWindow = time.Second
 	u := openUnit(t, cfg, mem, 1, nil, a, &pipeline.Table{Name: "/other", Alias: "/a", Schema: schema}, b)
 	names := []string{u.binding.Tables[0].Name, u.binding.Tables[1].Name}
 	if len(u.binding.Tables) != 2 || names[0] != "a" || names[1] != "a_"+shortHash("/A") {
@@ -385,57 +383,16 @@ func shortHash(s string) string {
 func TestSinkValidate(t *testing.T) {
 	cfg := testConfig()
 	cfg.Level, cfg.Compression = 3, "snappy"
-	cfg.RowGroupRows, cfg.RowGroupBytes, cfg.FileBytes, cfg.ClockWindow = 0, 2<<30, 0, -1
+	cfg.RowGroupRows, cfg.RowGroupBytes, cfg.FileBytes = 0, 2<<30, 0
 	cfg.Partition = append(cfg.Partition, pipeline.Text{Value: "drive_date"})
 	var issues pipeline.Issues
 	cfg.Validate(&issues)
-	if n := len(issues.All()); n != 6 {
+	if n := len(issues.All()); n != 5 {
 		t.Errorf("%d issues: %v", n, issues.Err())
 	}
 	issues = pipeline.Issues{}
 	if testConfig().Validate(&issues); issues.Err() != nil {
 		t.Error(issues.Err())
-	}
-}
-
-func TestSinkClockWindow(t *testing.T) {
-	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
-	defer mem.AssertSize(t, 0)
-	schema := arrow.NewSchema([]arrow.Field{
-		{Name: "ts", Type: arrow.TimeType, Nullable: true}, {Name: "log_time", Type: arrow.TimeType},
-	}, nil)
-	ts, log := column.New(mem, arrow.TimeType), column.New(mem, arrow.TimeType)
-	for _, d := range []int64{0, 1000, 1001, -1000, -1001, math.MinInt64 + 5000, 0} {
-		ts.AppendInt64(5000 + d)
-		log.AppendInt64(5000)
-	}
-	ts.AppendNull()
-	log.AppendInt64(math.MaxInt64)
-	ts.AppendInt64(math.MinInt64)
-	log.AppendInt64(math.MaxInt64)
-	x, y := ts.Finish(), log.Finish()
-	rec := arrow.NewRecord(schema, []arrow.Array{x, y}, 9)
-	x.Release()
-	y.Release()
-	defer rec.Release()
-	table := &pipeline.Table{Name: "/t", Schema: schema}
-	cfg := testConfig()
-	cfg.ClockWindow = time.Microsecond
-	u := openUnit(t, cfg, mem, 1, nil, table)
-	u.write(t, table, rec, 4)
-	u.finish(t)
-	var bad []int64
-	for _, b := range u.bad {
-		if b.Reason != "outside_clock_window" {
-			t.Errorf("rejected as %s", b.Reason)
-		}
-		bad = append(bad, b.Record)
-	}
-	if !slices.Equal(bad, []int64{2, 4, 5, 8}) || u.acct.Rejected["outside_clock_window"] != 4 {
-		t.Errorf("rejected %v, %v", bad, u.acct.Rejected)
-	}
-	if u.files[0].Rows != 5 {
-		t.Errorf("%d rows were written", u.files[0].Rows)
 	}
 }
 

@@ -12,9 +12,6 @@ import (
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
-// rejectedClock is the reason for which clock_window refuses rows.
-const rejectedClock = "outside_clock_window"
-
 // fileLag is how many row groups a file may be ahead of what is known about its
 // size. Whether a row group still goes into a file is decided by the bytes of
 // those up to fileLag before it, so that as many can be encoded at a time and
@@ -90,49 +87,7 @@ func (w *sinkWriter) Write(ctx context.Context, b *pipeline.Batch, acct *pipelin
 	if err := checkTypes(b.Table.Schema, b.Record); err != nil {
 		return err
 	}
-	if t.ts < 0 {
-		return w.add(ctx, t, b.Record, 0, b.Rows())
-	}
-	window := int64(w.sink.cfg.ClockWindow)
-	from := 0
-	for i := range b.Rows() {
-		if inWindow(b.Record.Column(t.ts), b.Record.Column(t.log), i, window) {
-			continue
-		}
-		if err := w.add(ctx, t, b.Record, from, i); err != nil {
-			return err
-		}
-		from = i + 1
-		if err := w.reject(b, i, acct); err != nil {
-			return err
-		}
-	}
-	return w.add(ctx, t, b.Record, from, b.Rows())
-}
-
-// inWindow reports whether the times of row i are no further apart than window.
-// Without one of them there is nothing to hold against the row.
-func inWindow(ts, log arrow.Array, i int, window int64) bool {
-	if ts.IsNull(i) || log.IsNull(i) {
-		return true
-	}
-	a, b := fixed[int64](ts)[i], fixed[int64](log)[i]
-	if a < b {
-		a, b = b, a
-	}
-	// The difference of two int64 fits an uint64.
-	return uint64(a)-uint64(b) <= uint64(window)
-}
-
-func (w *sinkWriter) reject(b *pipeline.Batch, row int, acct *pipeline.Account) error {
-	acct.Reject(rejectedClock, 1)
-	if w.opt.Reject == nil {
-		return nil
-	}
-	return w.opt.Reject(pipeline.BadRow{
-		Table: b.Table.Name, Record: b.Origin.At(row), Offset: -1, Column: pipeline.TimeColumn, Reason: rejectedClock,
-		Err: fmt.Errorf("ts is more than %s from log_time", w.sink.cfg.ClockWindow),
-	})
+	return w.add(ctx, t, b.Record, 0, b.Rows())
 }
 
 // add puts rows [from, to) where they belong.
