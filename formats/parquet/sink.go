@@ -245,9 +245,5 @@ func (t *lakeTable) describe() pipeline.SinkTable {
 	for _, k := range t.sort {
 		reads(k, "SORT")
 	}
-	if t.ts >= 0 {
-		reads(t.ts, "FILTER")
-		reads(t.log, "FILTER")
-	}
 	return out
 }
