@@ -346,7 +346,7 @@ func TestSinkBind(t *testing.T) {
 	for _, r := range st.Reads {
 		reads[r.Column] += r.How
 	}
-	if reads["log_time"] != "FILTERFILTER" || reads["recording_id"] != "SORTSORT" { // of both inputs
+	if reads["ts"] != "SORTSORT" || reads["recording_id"] != "SORTSORT" { // of both inputs
 		t.Errorf("reads %v", reads)
 	}
 
