@@ -32,8 +32,8 @@ demo: build ## run the example pipelines over the sample recordings
 	echo; ./drivemill cat $$f --limit 3
 
 test: ## all tests; needs Go only
-	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) vet ./... ./testdata/generate
+	$(GO) test ./... ./testdata/generate
 
 race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
@@ -58,7 +58,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	@for pkg in $$($(GO) list ./...); do \
 	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
 	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go 2>/dev/null | sed 's/func //' | sort -u); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
 	  done; \
 	done
 
