@@ -214,6 +214,9 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 	if n := s.Count(runner.Done); n > 0 {
 		t := s.Totals
 		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
+		if t.Raw > 0 {
+			fmt.Fprintf(w, "%d rows are messages of an encoding or schema that is not read, kept as bytes\n", t.Raw)
+		}
 		sec := s.Elapsed.Seconds()
 		fmt.Fprintf(w, "read %s, wrote %s in %d files, %.1f s, %.1f MB/s\n", explore.Bytes(s.Bytes), explore.Bytes(s.Written), s.Files, sec, float64(s.Bytes)/1e6/max(sec, 1e-3))
 	}

@@ -32,6 +32,8 @@ type SourceEntry struct {
 	Lost       int64            `json:"lost,omitempty"`
 	LostBytes  int64            `json:"lost_bytes,omitempty"`
 	Bytes      int64            `json:"bytes"`
+	// Raw means that the messages were not decoded but kept as bytes.
+	Raw bool `json:"raw,omitempty"`
 }
 
 // NodeEntry is what a stage did with the rows of one input table.
@@ -72,6 +74,7 @@ type SinkEntry struct {
 type Totals struct {
 	Found, Decoded, Unselected, Filtered, Rejected, Written int64
 	Lost, LostBytes, NullCells                              int64
+	Raw                                                     int64 // of Decoded: kept as bytes
 }
 
 func sum(m map[string]int64) int64 {
@@ -91,7 +94,10 @@ func (l *Ledger) Totals() Totals {
 		t.Unselected += s.Unselected
 		t.Rejected += sum(s.Rejected)
 		t.NullCells += sum(s.NullCells)
-		t.Lost += s.Lost
+		if s.Raw {
+			t.Raw += s.Decoded
+		}
+		t.Lost += max(s.Lost, 0) // an index may also promise too little
 		t.LostBytes += s.LostBytes
 	}
 	for _, n := range l.Nodes {

@@ -273,6 +273,7 @@ func addTotals(a *lineage.Totals, b lineage.Totals) {
 	a.Lost += b.Lost
 	a.LostBytes += b.LostBytes
 	a.NullCells += b.NullCells
+	a.Raw += b.Raw
 }
 
 func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {

@@ -184,6 +184,10 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWindow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	raw := make(map[string]bool)
+	for _, t := range r.desc.Tables {
+		raw[t.Table.Name] = t.Raw
+	}
 	for _, c := range dec.Counts() {
 		e := s.entries[c.Table]
 		if e == nil {
@@ -191,6 +195,7 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 			s.entries[c.Table] = e
 			s.order = append(s.order, c.Table)
 		}
+		e.Raw = e.Raw || raw[c.Table]
 		late := window.rejected[c.Table]
 		e.Found += c.Found
 		e.Decoded += c.Decoded - late
