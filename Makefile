@@ -10,7 +10,7 @@ GOLANGCI_VERSION  := v2.15.0
 BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 VERSITYGW_VERSION := v1.8.0
 
-.PHONY: build demo test race lint fuzz bench bench-check conformance generate ci tools clean
+.PHONY: build demo test race soak lint fuzz bench bench-check conformance generate ci tools clean
 
 build: ## build the static binary
 	$(GO) build -trimpath -o drivemill ./cmd/drivemill
@@ -37,6 +37,9 @@ test: ## all tests; needs Go only
 
 race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
+
+soak: ## memory of large recordings; writes 1 GiB files below TMPDIR
+	$(GO) test -tags soak -run TestPeakMemory -count 1 -v ./cmd/drivemill
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -74,7 +77,7 @@ generate: ## write the sample data anew; leaves the tree clean
 conformance: ## compare with independent implementations (Python, DuckDB)
 	./bench/conformance.sh
 
-ci: lint test race fuzz demo ## what CI runs
+ci: lint test race soak fuzz demo ## what CI runs
 	$(GO) run ./testdata/generate && git diff --exit-code -- testdata
 	$(MAKE) demo
 	$(MAKE) bench-check
