@@ -140,7 +140,9 @@ type barProgress struct {
 func (p *barProgress) Start(_ int, bytes int64) {
 	p.begin = time.Now()
 	p.bars = mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(48))
-	p.bar = p.bars.AddBar(bytes,
+	// A bar that is given its total at the start can only be ended by reaching
+	// it, and what is skipped inside a recording is never read.
+	p.bar = p.bars.AddBar(0,
 		mpb.PrependDecorators(decor.CountersKibiByte("% .1f / % .1f ")),
 		mpb.AppendDecorators(
 			decor.Any(func(decor.Statistics) string {
@@ -148,6 +150,7 @@ func (p *barProgress) Start(_ int, bytes int64) {
 			}),
 			decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}),
 		))
+	p.bar.SetTotal(max(bytes, 1), false)
 }
 
 func (p *barProgress) Read(n int64) { p.bar.IncrInt64(n) }
