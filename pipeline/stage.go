@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -51,6 +52,38 @@ func (o ProcessOptions) Refuse(acct *Account, b *Batch, i int, column, reason st
 		return fmt.Errorf("table %s: record %d: %s: %w", b.Table.Name, record, reason, err)
 	}
 	return o.Reject(BadRow{Table: b.Table.Name, Record: record, Offset: -1, Column: column, Reason: reason, Err: err})
+}
+
+// Refusal is a row that a stage cannot process.
+type Refusal struct {
+	Row    int32
+	Column string // the one at fault
+	Reason string
+	Err    error
+}
+
+// RefuseRows refuses rows of b, each once for its first refusal, in ascending
+// order, and returns the positions of the others. It sorts bad.
+func (o ProcessOptions) RefuseRows(acct *Account, b *Batch, bad []Refusal) ([]int32, error) {
+	slices.SortStableFunc(bad, func(x, y Refusal) int { return int(x.Row - y.Row) })
+	keep := make([]int32, 0, b.Rows())
+	next := int32(0)
+	for i, r := range bad {
+		if i > 0 && r.Row == bad[i-1].Row {
+			continue
+		}
+		if err := o.Refuse(acct, b, int(r.Row), r.Column, r.Reason, r.Err); err != nil {
+			return nil, err
+		}
+		for ; next < r.Row; next++ {
+			keep = append(keep, next)
+		}
+		next = r.Row + 1
+	}
+	for ; next < int32(b.Rows()); next++ {
+		keep = append(keep, next)
+	}
+	return keep, nil
 }
 
 // State says how long a stage remembers.

@@ -136,7 +136,11 @@ func (r *Report) Text(w io.Writer, columns bool) error {
 	for _, c := range r.Compression {
 		ratio := ""
 		if c.Compressed > 0 && c.Raw > 0 {
-			ratio = fmt.Sprintf(", %s stored, %s unpacked, ratio %.2f", Bytes(c.Compressed), Bytes(c.Raw), float64(c.Raw)/float64(c.Compressed))
+			about := ""
+			if c.Estimated {
+				about = "about "
+			}
+			ratio = fmt.Sprintf(", %s%s stored, %s%s unpacked, ratio %s%.2f", about, Bytes(c.Compressed), about, Bytes(c.Raw), about, float64(c.Raw)/float64(c.Compressed))
 		}
 		line("compression", "%s: %d chunks%s", c.Codec, c.Chunks, ratio)
 	}

@@ -218,13 +218,7 @@ type deriver struct {
 	steps   []step
 	scratch []*expr.Scratch
 	opt     pipeline.ProcessOptions
-	bad     []badRow
-}
-
-// badRow is a row that one of the steps cannot compute.
-type badRow struct {
-	expr.Reject
-	step int
+	bad     []pipeline.Refusal
 }
 
 func (d *deriver) process(_ context.Context, b *pipeline.Batch, acct *pipeline.Account) (*pipeline.Batch, error) {
@@ -246,7 +240,7 @@ func (d *deriver) process(_ context.Context, b *pipeline.Batch, acct *pipeline.A
 		}
 		made = append(made, arr)
 		for _, r := range rejected {
-			d.bad = append(d.bad, badRow{r, i})
+			d.bad = append(d.bad, pipeline.Refusal{Row: r.Row, Column: st.name, Reason: r.Reason, Err: st.value.RowError(r)})
 		}
 		if st.at < len(cols) {
 			cols[st.at] = arr
@@ -260,7 +254,7 @@ func (d *deriver) process(_ context.Context, b *pipeline.Batch, acct *pipeline.A
 		return out, nil
 	}
 	defer rec.Release()
-	keep, err := d.refuse(b, acct)
+	keep, err := d.opt.RefuseRows(acct, b, d.bad)
 	if err != nil || len(keep) == 0 {
 		return nil, err
 	}
@@ -269,29 +263,4 @@ func (d *deriver) process(_ context.Context, b *pipeline.Batch, acct *pipeline.A
 		return nil, fmt.Errorf("deriving columns of table %s: %w", b.Table.Name, err)
 	}
 	return &pipeline.Batch{Table: d.out, Record: kept, Origin: b.Origin.Take(keep)}, nil
-}
-
-// refuse reports the bad rows, each once for the first step that failed, and
-// returns the others.
-func (d *deriver) refuse(b *pipeline.Batch, acct *pipeline.Account) ([]int32, error) {
-	slices.SortStableFunc(d.bad, func(x, y badRow) int { return int(x.Row - y.Row) })
-	keep := make([]int32, 0, b.Rows())
-	next := int32(0)
-	for i, r := range d.bad {
-		if i > 0 && r.Row == d.bad[i-1].Row {
-			continue
-		}
-		st := d.steps[r.step]
-		if err := d.opt.Refuse(acct, b, int(r.Row), st.name, r.Reason, st.value.RowError(r.Reject)); err != nil {
-			return nil, err
-		}
-		for ; next < r.Row; next++ {
-			keep = append(keep, next)
-		}
-		next = r.Row + 1
-	}
-	for ; next < int32(b.Rows()); next++ {
-		keep = append(keep, next)
-	}
-	return keep, nil
 }

@@ -293,14 +293,7 @@ type selector struct {
 	out  *pipeline.Table
 	cols []chosen
 	opt  pipeline.ProcessOptions
-	bad  []badCell
-}
-
-// badCell is a value that does not fit its new type.
-type badCell struct {
-	row    int32
-	col    int
-	reason string
+	bad  []pipeline.Refusal
 }
 
 func (s *selector) process(_ context.Context, b *pipeline.Batch, acct *pipeline.Account) (*pipeline.Batch, error) {
@@ -319,7 +312,8 @@ func (s *selector) process(_ context.Context, b *pipeline.Batch, acct *pipeline.
 			continue
 		}
 		arr, err := c.cast.Run(s.opt.Allocator, arrs[i], func(row int, reason string) {
-			s.bad = append(s.bad, badCell{int32(row), i, reason})
+			err := fmt.Errorf("%.80q does not cast to %s", b.Record.Column(c.from).ValueStr(row), c.to)
+			s.bad = append(s.bad, pipeline.Refusal{Row: int32(row), Column: c.name, Reason: reason, Err: err})
 		})
 		if err != nil {
 			return nil, fmt.Errorf("casting column %s of table %s: %w", c.name, b.Table.Name, err)
@@ -333,7 +327,7 @@ func (s *selector) process(_ context.Context, b *pipeline.Batch, acct *pipeline.
 		return out, nil
 	}
 	defer rec.Release()
-	keep, err := s.refuse(b, acct)
+	keep, err := s.opt.RefuseRows(acct, b, s.bad)
 	if err != nil || len(keep) == 0 {
 		return nil, err
 	}
@@ -342,30 +336,4 @@ func (s *selector) process(_ context.Context, b *pipeline.Batch, acct *pipeline.
 		return nil, fmt.Errorf("casting columns of table %s: %w", b.Table.Name, err)
 	}
 	return &pipeline.Batch{Table: s.out, Record: kept, Origin: b.Origin.Take(keep)}, nil
-}
-
-// refuse reports the bad rows, each once for its first column, and returns the
-// others.
-func (s *selector) refuse(b *pipeline.Batch, acct *pipeline.Account) ([]int32, error) {
-	slices.SortStableFunc(s.bad, func(x, y badCell) int { return int(x.row - y.row) })
-	keep := make([]int32, 0, b.Rows())
-	next := int32(0)
-	for i, c := range s.bad {
-		if i > 0 && c.row == s.bad[i-1].row {
-			continue
-		}
-		from := b.Record.Column(s.cols[c.col].from)
-		err := fmt.Errorf("%.80q does not cast to %s", from.ValueStr(int(c.row)), s.cols[c.col].to)
-		if err := s.opt.Refuse(acct, b, int(c.row), s.cols[c.col].name, c.reason, err); err != nil {
-			return nil, err
-		}
-		for ; next < c.row; next++ {
-			keep = append(keep, next)
-		}
-		next = c.row + 1
-	}
-	for ; next < int32(b.Rows()); next++ {
-		keep = append(keep, next)
-	}
-	return keep, nil
 }
