@@ -351,6 +351,8 @@ func (d *decoder) open(n *readNode, g *format.RowGroup) error {
 		}
 		c, err := newCursor(n.leaf, &g.Columns[i], d.src.Object().Size)
 		d.cursors.cursors[i] = c
+		// As stored, not as batched: the ledger must not depend on batches.
+		d.counts.Bytes += g.Columns[i].MetaData.TotalUncompressedSize
 		return err
 	}
 	for _, k := range n.kids {
@@ -389,7 +391,6 @@ func (d *decoder) batch() (*pipeline.Batch, error) {
 	d.rows = 0
 	arrs := make([]arrow.Array, len(d.cols))
 	for i, c := range d.cols {
-		d.counts.Bytes += c.Bytes()
 		arrs[i] = c.Finish()
 		defer arrs[i].Release()
 	}
