@@ -100,6 +100,26 @@ func TestChangedFilterReplaces(t *testing.T) {
 				}
 			})
 		}
+		// The revision that was in force is asked for again right after the
+		// new one died: its record is there, but so are files of the new one.
+		for _, at := range []string{"publish:between", "record:before"} {
+			t.Run("given up, "+at, func(t *testing.T) {
+				lake := newLake("given-up-" + strings.ReplaceAll(at, ":", "-"))
+				mustRun(t, nil, runArgs(lake)...)
+				r := invocation{args: runArgs(lake, faster...), env: []string{"DRIVEMILL_FAILPOINT=" + at + "=kill"}}.run(t)
+				if r.code != -1 {
+					t.Fatalf("the failpoint was not hit: exit %d\n%s", r.code, r.stderr)
+				}
+				mustRun(t, nil, runArgs(lake)...)
+				if d := diff(parquetOnly(before), parquetOnly(snapshot(t, lake))); d != "" {
+					t.Errorf("files of the revision that was given up are left:\n%s", d)
+				}
+				r = mustRun(t, nil, runArgs(lake)...)
+				if want := "0 done, 3 skipped"; !strings.Contains(r.stdout, want) {
+					t.Errorf("the lake is not settled, want %q:\n%s", want, r.stdout)
+				}
+			})
+		}
 		t.Run("killed, then changed back", func(t *testing.T) {
 			lake := newLake("back")
 			mustRun(t, nil, runArgs(lake)...)

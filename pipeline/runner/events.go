@@ -38,7 +38,9 @@ func (r *Runner) sendEnd(ctx context.Context, sum *Summary, runErr error) error 
 	}
 	if ctx.Err() != nil {
 		kind = "ABORT"
-		ctx = context.WithoutCancel(ctx)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
 	}
 	e := lineage.NewEvent(kind, r.Now(), r.RunInfo)
 	if kind == "FAIL" {

@@ -21,9 +21,12 @@ type lake struct {
 
 	mu      sync.Mutex
 	commits map[string][]lineage.CommitKey // by slot, in order of sequence
+	claims  []lineage.CommitKey            // without revision
 }
 
-// load lists the commit records: all that is needed to know what is done.
+// load lists the commit records and claims: all that is needed to know what
+// is done. Records come first: a claim without a record is then one that had
+// none when it was made.
 func (l *lake) load(ctx context.Context) error {
 	commits := make(map[string][]lineage.CommitKey)
 	err := l.store.List(ctx, lineage.CommitsDir+"/", func(o pipeline.Object) error {
@@ -38,10 +41,46 @@ func (l *lake) load(ctx context.Context) error {
 	for _, ks := range commits {
 		sort.Slice(ks, func(i, j int) bool { return ks[i].Sequence < ks[j].Sequence })
 	}
+	claims, err := l.listClaims(ctx, "")
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
-	l.commits = commits
+	l.commits, l.claims = commits, claims
 	l.mu.Unlock()
 	return nil
+}
+
+// listClaims lists the claims of a slot, empty for all.
+func (l *lake) listClaims(ctx context.Context, slot string) ([]lineage.CommitKey, error) {
+	prefix := lineage.ClaimsDir + "/"
+	if slot != "" {
+		prefix += slot + "."
+	}
+	var claims []lineage.CommitKey
+	err := l.store.List(ctx, prefix, func(o pipeline.Object) error {
+		if k, ok := parseClaimKey(o.Key); ok {
+			claims = append(claims, k)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the claims of %s: %w", l.root, err)
+	}
+	return claims, nil
+}
+
+// contested lists the slots with a claim that follows the record in force: a
+// process died, or is at work, between its claim and its record. Files of it
+// may be visible beside those in force, until a newer record settles it.
+func (l *lake) contested() map[string]bool {
+	out := make(map[string]bool)
+	for _, k := range l.claims {
+		if newest, ok := l.newest(k.Slot); ok && k.Sequence > newest.Sequence {
+			out[k.Slot] = true
+		}
+	}
+	return out
 }
 
 // newest returns the commit in force for a slot.
@@ -143,14 +182,8 @@ func (l *lake) sweep(ctx context.Context, slots map[string]bool, failpoint func(
 		return nil, err
 	}
 	claims := make(map[string][]lineage.CommitKey)
-	err := l.store.List(ctx, lineage.ClaimsDir+"/", func(o pipeline.Object) error {
-		if k, ok := parseClaimKey(o.Key); ok {
-			claims[k.Slot] = append(claims[k.Slot], k)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing the claims of %s: %w", l.root, err)
+	for _, k := range l.claims {
+		claims[k.Slot] = append(claims[k.Slot], k)
 	}
 	out := &Sweep{}
 	for _, slot := range sortedSlots(l.commits) {
@@ -186,6 +219,9 @@ func (l *lake) sweepSlot(ctx context.Context, commits, claims []lineage.CommitKe
 	keep := make(map[string]bool)
 	for _, k := range newest.Keys() {
 		keep[k] = true
+	}
+	if err := l.keepClaimed(ctx, last, keep); err != nil {
+		return err
 	}
 	remove := func(keys []string, records ...string) error {
 		for _, key := range keys {
@@ -233,6 +269,31 @@ func (l *lake) sweepSlot(ctx context.Context, commits, claims []lineage.CommitKe
 		}
 		if err := remove(c.Keys, k.ClaimKey()); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// keepClaimed adds the files of claims that follow a record: another process
+// may be about to bring a revision back whose files are those of an old one.
+func (l *lake) keepClaimed(ctx context.Context, last lineage.CommitKey, keep map[string]bool) error {
+	claims, err := l.listClaims(ctx, last.Slot)
+	if err != nil {
+		return err
+	}
+	for _, k := range claims {
+		if k.Sequence <= last.Sequence {
+			continue
+		}
+		c, err := l.readClaim(ctx, k.ClaimKey())
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		for _, key := range c.Keys {
+			keep[key] = true
 		}
 	}
 	return nil

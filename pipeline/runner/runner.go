@@ -190,13 +190,19 @@ func (r *Runner) openLakes(ctx context.Context) error {
 	return nil
 }
 
-// split sorts out the units that are done already.
+// split sorts out the units that are done already. A unit whose slot is
+// contested runs again: its record has to follow the claim of the process that
+// died, for that one's files to be removed.
 func (r *Runner) split(ctx context.Context, units []*Unit, sum *Summary) ([]*UnitResult, error) {
 	var todo []*UnitResult
+	contested := make([]map[string]bool, len(r.lakes))
+	for i, l := range r.lakes {
+		contested[i] = l.contested()
+	}
 	for _, u := range units {
 		res := &UnitResult{Unit: u, Outcome: Skipped}
-		for _, l := range r.lakes {
-			if k, ok := l.newest(u.Slot); !ok || k.Revision != u.Revision {
+		for i, l := range r.lakes {
+			if k, ok := l.newest(u.Slot); !ok || k.Revision != u.Revision || contested[i][u.Slot] {
 				res.Outcome = Planned
 			}
 		}

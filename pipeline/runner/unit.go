@@ -29,6 +29,11 @@ type unitRun struct {
 	objects []string // URIs by object number
 }
 
+// cleanupTime bounds what is done after a run was told to stop: first the
+// units clean up, then the end is recorded. A container is killed some 20
+// seconds after it was told to stop.
+const cleanupTime = 8 * time.Second
+
 // run does the whole unit and returns the commits it made, one for each lake.
 func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 	if err := u.describe(ctx); err != nil {
@@ -40,7 +45,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 	defer func() {
 		if err != nil {
 			// The context may be cancelled already; cleaning up must not be.
-			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 			defer cancel()
 			u.abort(cleanup)
 		}
@@ -126,6 +131,9 @@ func (u *unitRun) bind() error {
 			for k := range o.attrs {
 				attrs[k] = true
 			}
+			if err := declaredTypes(in, o); err != nil {
+				return err
+			}
 			for _, info := range o.desc.Tables {
 				t := seen[info.Table.Name]
 				if t == nil {
@@ -169,6 +177,33 @@ func (u *unitRun) bind() error {
 	u.bound = bound
 	return nil
 }
+
+// declaredTypes checks the types that the pipeline declares for tables
+// against those of a recording. Where the recording names none there is
+// nothing to check.
+func declaredTypes(in *config.Input, o *openRecording) error {
+	for i := range in.Tables.Entries {
+		e := &in.Tables.Entries[i].Value
+		if e.Type == "" {
+			continue
+		}
+		match, err := config.CompileGlob(e.Match.Value)
+		if err != nil {
+			return e.Match.Issuef(0, "%q: %v", e.Match.Value, err)
+		}
+		for _, info := range o.desc.Tables {
+			if info.SchemaName != "" && match.Match(info.Table.Name) && plainType(info.SchemaName) != plainType(e.Type) {
+				return fmt.Errorf("%s: table %s is of type %s, but inputs.%s.tables.%s declares %s: %w",
+					o.Object.URI, info.Table.Name, info.SchemaName, in.Name, in.Tables.Entries[i].Key.Value, e.Type, pipeline.ErrSchema)
+			}
+		}
+	}
+	return nil
+}
+
+// plainType is the name that ROS 1 and ROS 2 have in common: ROS 2 says
+// nav_msgs/msg/Odometry for nav_msgs/Odometry.
+func plainType(name string) string { return strings.Replace(name, "/msg/", "/", 1) }
 
 // execute runs the graph to the end, with all files finished but not visible.
 func (u *unitRun) execute(ctx context.Context) error {
