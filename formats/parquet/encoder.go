@@ -28,7 +28,7 @@ const createdBy = "drivemill"
 // at the same time and are committed one after another.
 type file struct {
 	plan  *plan
-	w     *pq.Writer
+	w     *pq.GenericWriter[any]
 	boxed bool // the values of all columns are passed one by one
 
 	mu    sync.Mutex // guards leaves
@@ -55,7 +55,7 @@ func newFile(w io.Writer, p *plan, codec compress.Codec, sort []string) *file {
 	for _, name := range sort {
 		cfg.Sorting.SortingColumns = append(cfg.Sorting.SortingColumns, pq.NullsFirst(pq.Ascending(name)))
 	}
-	f.w = pq.NewWriter(w, cfg)
+	f.w = pq.NewGenericWriter[any](w, cfg)
 	return f
 }
 
