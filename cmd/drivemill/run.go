@@ -175,8 +175,8 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	type row struct {
-		received, written, rejected, bytes int64
-		files                              int
+		received, written, bytes int64
+		files                    int
 	}
 	tables := make(map[string]*row)
 	var names []string

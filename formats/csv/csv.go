@@ -139,7 +139,7 @@ func (r *records) start() error {
 	var syntax *csv.ParseError
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Errorf("%d:%d: %v in the header: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
+		return fmt.Errorf("%d:%d: %w in the header: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("there is no header: %w", pipeline.ErrSchema)
 	case err != nil:
@@ -174,7 +174,7 @@ func (r *records) next() record {
 		return rec
 	case errors.As(rec.err, &syntax):
 		rec.reason = "bad_quote"
-		rec.err = fmt.Errorf("%d:%d: %v: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
+		rec.err = fmt.Errorf("%d:%d: %w: %w", syntax.Line, syntax.Column, syntax.Err, pipeline.ErrCorrupt)
 	case rec.err != nil:
 		rec.err = damage(rec.err)
 		return rec
@@ -251,7 +251,7 @@ func (format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Desc
 	info := pipeline.TableInfo{Bytes: -1, Encoding: "csv"}
 	for i := 0; ; i++ {
 		rec := r.next()
-		if rec.err == io.EOF {
+		if errors.Is(rec.err, io.EOF) {
 			break
 		}
 		if rec.err != nil && rec.reason == "" {

@@ -2,6 +2,7 @@ package csv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -96,7 +97,7 @@ func (d *decoder) Next(ctx context.Context) (pipeline.Element, error) {
 			}
 		}
 		d.err = d.row()
-		if len(d.ordinals) >= d.opt.BatchRows || d.bytes >= d.opt.BatchBytes || d.err == io.EOF && len(d.ordinals) > 0 {
+		if len(d.ordinals) >= d.opt.BatchRows || d.bytes >= d.opt.BatchBytes || errors.Is(d.err, io.EOF) && len(d.ordinals) > 0 {
 			return d.batch(), nil
 		}
 	}
@@ -107,7 +108,7 @@ func (d *decoder) Next(ctx context.Context) (pipeline.Element, error) {
 func (d *decoder) row() error {
 	rec := d.next()
 	if rec.err != nil && rec.reason == "" {
-		if rec.err == io.EOF {
+		if errors.Is(rec.err, io.EOF) {
 			return io.EOF
 		}
 		return d.fail(rec.offset, rec.err)

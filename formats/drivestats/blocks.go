@@ -114,7 +114,7 @@ func (c *cutter) fill(buf []byte) ([]byte, error) {
 		k, err := c.in.Read(buf[n+m : n+readSize])
 		m += k
 		buf = buf[:n+m]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			c.eof = true
 			break
 		}
@@ -138,7 +138,7 @@ func (c *cutter) next(b *block) error {
 	buf := append(b.buf[:0], c.carry...)
 	c.carry = c.carry[:0]
 	s := scan{cutter: c, block: b}
-	for !s.run(buf) && b.err == nil && !(c.eof && s.end == len(buf)) {
+	for !s.run(buf) && b.err == nil && (!c.eof || s.end < len(buf)) {
 		switch {
 		case c.damaged: // a piece of a record
 			b.lost = int64(len(buf) - s.end)

@@ -29,7 +29,7 @@ func open(ctx context.Context, src pipeline.Source) (*input, error) {
 	text, codec, err := store.Decompress(src.Object().URI, rc)
 	if err != nil {
 		rc.Close()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the compressed stream ends early: %w", pipeline.ErrTruncated)
 		}
 		return nil, err

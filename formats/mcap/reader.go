@@ -35,7 +35,6 @@ type Reader struct {
 	code codecs
 
 	chunk    opened
-	body     []byte // of the chunk being read
 	buf      []byte // to unpack into
 	pos      int
 	inChunk  bool

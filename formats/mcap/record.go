@@ -52,9 +52,6 @@ const frameLen = 9
 // footerLen is the size of the Footer with its frame and the magic behind it.
 const footerLen = frameLen + 20 + len(Magic)
 
-// dataEndLen is the size of a DataEnd with its frame.
-const dataEndLen = frameLen + 4
-
 // Header is the first record of a file.
 type Header struct{ Profile, Library string }
 

@@ -30,7 +30,6 @@ type walker struct {
 	next  int
 	// problems to be told with the next block.
 	problems []message.BlockProblem
-	ordinal  int64 // of the next message, where blocks are counted
 
 	run codecPool
 

@@ -110,12 +110,12 @@ func (e *Engine) addRun(f *fragment, from, to int) {
 
 // admit notes the ordinal of one more row, unless it is too far from the
 // others to be told relative to them.
-func (p *fragment) admit(ordinal int64) bool {
-	first, last := min(p.first, ordinal), max(p.last, ordinal)
+func (f *fragment) admit(ordinal int64) bool {
+	first, last := min(f.first, ordinal), max(f.last, ordinal)
 	if !deltaFits(first, last) {
 		return false
 	}
-	p.first, p.last = first, last
-	p.ordinals = append(p.ordinals, ordinal)
+	f.first, f.last = first, last
+	f.ordinals = append(f.ordinals, ordinal)
 	return true
 }

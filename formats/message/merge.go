@@ -148,9 +148,9 @@ const (
 	largeBytes = 1 << 20
 )
 
-// takes reports whether f may follow p in one batch.
-func (p *fragment) takes(f *fragment, batchRows int) bool {
-	return p.n+f.n <= batchRows && p.bytes+f.bytes <= math.MaxInt32/2 && deltaFits(p.first, f.first+int64(f.rows[len(f.rows)-1]))
+// takes reports whether g may follow f in one batch.
+func (f *fragment) takes(g *fragment, batchRows int) bool {
+	return f.n+g.n <= batchRows && f.bytes+g.bytes <= math.MaxInt32/2 && deltaFits(f.first, g.first+int64(g.rows[len(g.rows)-1]))
 }
 
 // hold makes f the beginning of the next batch of t.

@@ -23,6 +23,10 @@ const (
 	maxPageHeader = 16 << 20
 )
 
+// plainDictionary is what writers of the first version of the format call both
+// a dictionary and the indexes into it.
+const plainDictionary format.Encoding = 2
+
 // cursor walks the values of one leaf in one row group.
 type cursor struct {
 	leaf  *readLeaf
@@ -189,7 +193,7 @@ func (c *cursor) dictionary(h *format.PageHeader, body []byte, size int) error {
 		b = slices.Clone(b) // the window moves on
 	}
 	enc := d.Encoding
-	if enc == format.PlainDictionary {
+	if enc == plainDictionary {
 		enc = format.Plain
 	}
 	c.hasDict = true
@@ -267,7 +271,7 @@ func (c *cursor) data(h *format.PageHeader, body []byte, size int) error {
 			}
 		}
 	}
-	c.indexed = enc == format.RLEDictionary || enc == format.PlainDictionary
+	c.indexed = enc == format.RLEDictionary || enc == plainDictionary
 	if c.indexed {
 		return c.indexes(body, present)
 	}
@@ -343,8 +347,8 @@ func (c *cursor) indexes(b []byte, n int) error {
 func (c *cursor) decode(v *pageValues, enc format.Encoding, b []byte, n int) (err error) {
 	v.n = n
 	l := c.leaf
-	switch {
-	case l.phys == pq.ByteArray:
+	switch l.phys {
+	case pq.ByteArray:
 		if err := v.texts.decode(enc, b, n, &c.scratch); err != nil {
 			return err
 		}
@@ -358,7 +362,7 @@ func (c *cursor) decode(v *pageValues, enc format.Encoding, b []byte, n int) (er
 			v.fixed = out
 		}
 		return nil
-	case l.phys == pq.Boolean:
+	case pq.Boolean:
 		v.fixed, err = decodeBools(v.fixed, enc, b, n)
 		return err
 	}

@@ -28,7 +28,7 @@ const createdBy = "drivemill"
 // at the same time and are committed one after another.
 type file struct {
 	plan  *plan
-	w     *pq.Writer
+	w     *pq.GenericWriter[any]
 	boxed bool // the values of all columns are passed one by one
 
 	mu    sync.Mutex // guards leaves
@@ -55,7 +55,7 @@ func newFile(w io.Writer, p *plan, codec compress.Codec, sort []string) *file {
 	for _, name := range sort {
 		cfg.Sorting.SortingColumns = append(cfg.Sorting.SortingColumns, pq.NullsFirst(pq.Ascending(name)))
 	}
-	f.w = pq.NewWriter(w, cfg)
+	f.w = pq.NewGenericWriter[any](w, cfg)
 	return f
 }
 
@@ -215,19 +215,11 @@ type columnEncoder struct {
 	flat   flattener
 	pos    []int32
 	levels []pq.Value
+	lists  []pq.Value // levels of lists that are all of one length
+	table  levelTable
 }
 
 var columnEncoders = sync.Pool{New: func() any { return new(columnEncoder) }}
-
-// constLevels are values that carry the definition level 1 and nothing else,
-// as many as a page of a flat column can have.
-var constLevels = sync.OnceValue(func() []pq.Value {
-	v := make([]pq.Value, pageRows)
-	for i := range v {
-		v[i] = pq.Value{}.Level(0, 1, 0)
-	}
-	return v
-})
 
 // encode writes all rows of arr as pages of the leaves from first on.
 func (e *columnEncoder) encode(g *rowGroup, n *node, arr arrow.Array, first int) error {
@@ -251,19 +243,19 @@ func (e *columnEncoder) encode(g *rowGroup, n *node, arr arrow.Array, first int)
 // flatPage writes rows [from, to) of a column without nesting.
 func (e *columnEncoder) flatPage(g *rowGroup, n *node, arr arrow.Array, leaf, from, to int) error {
 	s := selection{from: from, to: to}
-	var levels []pq.Value
+	var l levelRun
 	switch {
 	case !hasNulls(arr):
 		if n.nullable {
-			levels = constLevels()[:to-from]
+			l = levelRun{presentLevels(), to - from}
 		}
 	case !n.nullable:
 		return fmt.Errorf("a null in a column declared without: %w", pipeline.ErrSchema)
 	default:
 		s = e.valid(arr, from, to)
-		levels = e.levels
+		l = levelRun{e.levels, to - from}
 	}
-	return e.page(g, n.leaf, leaf, arr, s, levels)
+	return e.page(g, n.leaf, leaf, arr, s, l)
 }
 
 // valid selects the values of [from, to) that are not null, and fills e.levels.
@@ -303,15 +295,20 @@ func (e *columnEncoder) selection() selection {
 
 // nestedPages writes rows [from, to) of a nested column: a page for each leaf.
 func (e *columnEncoder) nestedPages(g *rowGroup, n *node, arr arrow.Array, first, from, to int) error {
+	if a, ok := arr.(*arrow.FixedSizeList); ok && to > from && n.kids[0].leaf != nil && listSize(a) > 0 && !hasNulls(a) && !hasNulls(a.ListValues()) {
+		size, base := listSize(a), a.Data().Offset()
+		s := selection{from: (base + from) * size, to: (base + to) * size}
+		return e.page(g, n.kids[0].leaf, first, a.ListValues(), s, levelRun{e.listLevels(size, n.kids[0].leaf.maxDef), (to - from) * size})
+	}
 	e.flat.leaf = func(i int, l *leaf, arr arrow.Array, en *entries) error {
-		e.pos, e.levels = e.pos[:0], e.levels[:0]
-		for k, at := range en.at {
-			e.levels = append(e.levels, pq.Value{}.Level(int(en.rep[k]), int(en.def[k]), 0))
+		e.pos = e.pos[:0]
+		for _, at := range en.at {
 			if at >= 0 {
 				e.pos = append(e.pos, at)
 			}
 		}
-		return e.page(g, l, first+i, arr, e.selection(), e.levels)
+		e.levels = e.table.values(e.levels, l, en)
+		return e.page(g, l, first+i, arr, e.selection(), levelRun{e.levels, len(e.levels)})
 	}
 	defer func() { e.flat.leaf = nil }() // e outlives the row group
 	return e.flat.flatten(n, arr, from, to)
@@ -319,12 +316,12 @@ func (e *columnEncoder) nestedPages(g *rowGroup, n *node, arr arrow.Array, first
 
 // page writes one page of one leaf. The levels tell apart what is there and
 // what is not; without levels all of it is there.
-func (e *columnEncoder) page(g *rowGroup, l *leaf, leaf int, arr arrow.Array, s selection, levels []pq.Value) error {
+func (e *columnEncoder) page(g *rowGroup, l *leaf, leaf int, arr arrow.Array, s selection, lv levelRun) error {
 	cw, t := g.cols[leaf], g.types[leaf]
 	if t.boxed {
-		return e.boxedPage(cw, l, leaf, arr, s, levels)
+		return e.boxedPage(cw, l, leaf, arr, s, lv)
 	}
-	if _, err := cw.WriteRowValues(levels); err != nil {
+	if err := lv.write(cw); err != nil {
 		return err
 	}
 	values, err := e.values(l, arr, g.dicts[leaf], s)
@@ -339,17 +336,18 @@ func (e *columnEncoder) page(g *rowGroup, l *leaf, leaf int, arr arrow.Array, s 
 }
 
 // boxedPage writes the same page value by value.
-func (e *columnEncoder) boxedPage(cw *pq.ColumnWriter, l *leaf, leaf int, arr arrow.Array, s selection, levels []pq.Value) error {
+func (e *columnEncoder) boxedPage(cw *pq.ColumnWriter, l *leaf, leaf int, arr arrow.Array, s selection, lv levelRun) error {
 	n := s.len()
-	if levels != nil {
-		n = len(levels)
+	if lv.block != nil {
+		n = lv.n
 	}
 	values := make([]pq.Value, n)
 	k := 0
 	for i := range values {
 		rep, def := 0, l.maxDef
-		if levels != nil {
-			rep, def = levels[i].RepetitionLevel(), levels[i].DefinitionLevel()
+		if lv.block != nil {
+			v := lv.block[i%len(lv.block)]
+			rep, def = v.RepetitionLevel(), v.DefinitionLevel()
 		}
 		if def == l.maxDef {
 			v, err := box(l, arr, s.at(k))

@@ -25,7 +25,8 @@ func unmarshal(b []byte, v any) (err error) {
 		}
 	}()
 	if err := thrift.Unmarshal(new(thrift.CompactProtocol), b, v); err != nil {
-		return fmt.Errorf("%v: %w", err, pipeline.ErrCorrupt)
+		// Not wrapped: the end of b is not the end of a file.
+		return fmt.Errorf("%s: %w", err.Error(), pipeline.ErrCorrupt)
 	}
 	return nil
 }

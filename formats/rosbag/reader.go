@@ -426,7 +426,7 @@ func (s *stream) read(ctx context.Context, p []byte, off, runEnd int64) error {
 
 // short gives the end of an object that was listed as longer its kind.
 func short(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: object ends before its listed size", pipeline.ErrTruncated)
 	}
 	return err

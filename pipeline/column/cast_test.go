@@ -28,7 +28,7 @@ func TestCasts(t *testing.T) {
 		{arrow.Uint64Type, "string", []any{uint64(math.MaxUint64), 7}, "18446744073709551615 7"},
 		{arrow.Int64Type, "float64", []any{1 << 53, 1<<53 + 1, math.MaxInt64, math.MinInt64}, "9.007199254740992e+15 (cast_inexact) (cast_inexact) -9.223372036854776e+18"},
 		{arrow.Int32Type, "float32", []any{1 << 24, 1<<24 + 1, math.MaxInt32}, "1.6777216e+07 (cast_inexact) (cast_inexact)"},
-		{arrow.Float64Type, "int32", []any{2.0, 2.5, 1e10, math.NaN(), math.Inf(1), -0.0}, "2 (cast_inexact) (cast_overflow) (cast_invalid) (cast_overflow) 0"},
+		{arrow.Float64Type, "int32", []any{2.0, 2.5, 1e10, math.NaN(), math.Inf(1), math.Copysign(0, -1)}, "2 (cast_inexact) (cast_overflow) (cast_invalid) (cast_overflow) 0"},
 		{arrow.Float64Type, "uint64", []any{0x1p63, -1.0, 0x1p64}, "9223372036854775808 (cast_overflow) (cast_overflow)"},
 		{arrow.Float64Type, "float32", []any{0.5, 0.1, 1e39, math.Inf(1), math.NaN()}, "0.5 (cast_inexact) (cast_overflow) +Inf NaN"},
 		{arrow.Float32Type, "float64", []any{0.5}, "0.5"},

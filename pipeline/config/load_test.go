@@ -128,7 +128,7 @@ func TestLoad(t *testing.T) {
 			if p == nil {
 				t.Fatal("no pipeline")
 			}
-			got := ""
+			var got string
 			if err != nil {
 				got = err.Error() + "\n"
 			} else {

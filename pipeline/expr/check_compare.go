@@ -124,12 +124,11 @@ func constantFor(o op, kind Kind, b typed) (op, value) {
 // floatFor compares floats with an integer constant. Where the integer has no
 // float64, the nearest one on the right side of it stands for it.
 func floatFor(o op, b typed) (op, value) {
-	f, c := float64(b.value.i), 0
+	f := float64(b.value.i)
+	c := compareIntFloat(b.value.i, f)
 	if b.kind == Uint {
 		f = float64(b.value.u)
 		c = compareUintFloat(b.value.u, f)
-	} else {
-		c = compareIntFloat(b.value.i, f)
 	}
 	if c == 0 {
 		return o, value{f: f}
@@ -173,7 +172,7 @@ func (c *checker) in(n *ast.BinaryNode) typed {
 		case t.isNil():
 			c.failf(c.start(item), "nil is in no list; test with == nil")
 			t.kind = invalid
-		case !a.isNil() && t.kind != a.kind && !(t.kind.number() && a.kind.number()) || t.kind == Opaque:
+		case !a.isNil() && t.kind != a.kind && (!t.kind.number() || !a.kind.number()) || t.kind == Opaque:
 			c.failf(c.start(item), "cannot compare %s with %s", a.kind, t.kind)
 			t.kind = invalid
 		}

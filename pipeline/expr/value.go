@@ -90,15 +90,6 @@ func (k Kind) stored() Kind {
 
 func (k Kind) number() bool { return k == Int || k == Uint || k == Float }
 
-// ordered reports whether < applies.
-func (k Kind) ordered() bool {
-	switch k {
-	case Int, Uint, Float, String, Time, Span, Date:
-		return true
-	}
-	return false
-}
-
 // value is a constant.
 type value struct {
 	null bool

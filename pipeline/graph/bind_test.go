@@ -31,7 +31,7 @@ func dump(b *Bound) string {
 	for _, n := range b.Nodes {
 		fmt.Fprintf(&out, "node %s\n", n.Name)
 		for _, p := range n.From {
-			name := ""
+			var name string
 			if p.Producer < 0 {
 				name = b.Sources[-1-p.Producer].Input.Name
 			} else {

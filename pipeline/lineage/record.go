@@ -131,7 +131,7 @@ func (c *Commit) Encode() ([]byte, error) {
 func DecodeCommit(key string, data []byte) (*Commit, error) {
 	var c Commit
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("commit record %s: %w: %v", key, pipeline.ErrCorrupt, err)
+		return nil, fmt.Errorf("commit record %s: %w: %w", key, pipeline.ErrCorrupt, err)
 	}
 	if c.Layout != 1 {
 		return nil, fmt.Errorf("commit record %s: layout %d: %w (written by a newer drivemill?)", key, c.Layout, pipeline.ErrUnsupported)

@@ -149,7 +149,7 @@ func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator
 		}
 		x.nodes = append(x.nodes, n)
 		for _, p := range bn.From {
-			from := ""
+			var from string
 			if p.Producer < 0 {
 				from = bound.Sources[-1-p.Producer].Input.Name
 			} else {

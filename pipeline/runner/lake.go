@@ -141,7 +141,7 @@ func (l *lake) readClaim(ctx context.Context, key string) (*lineage.Claim, error
 	}
 	var c lineage.Claim
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("claim %s: %w: %v", key, pipeline.ErrCorrupt, err)
+		return nil, fmt.Errorf("claim %s: %w: %w", key, pipeline.ErrCorrupt, err)
 	}
 	return &c, nil
 }

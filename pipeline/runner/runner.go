@@ -338,7 +338,7 @@ func (r *Runner) settle(ctx context.Context, sum *Summary) error {
 // first bytes.
 func SniffObject(ctx context.Context, reg *pipeline.Registry, src pipeline.Source) (pipeline.FormatSpec, error) {
 	head := make([]byte, min(4096, src.Object().Size))
-	if n, err := src.ReadAt(ctx, head, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(head)) {
+	if n, err := src.ReadAt(ctx, head, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(head)) {
 		return pipeline.FormatSpec{}, fmt.Errorf("reading the start of %s: %w", src.Object().URI, err)
 	}
 	f, ok := reg.Sniff(src.Object().URI, head)

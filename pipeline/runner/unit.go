@@ -423,9 +423,7 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 		if n.Sink == nil || n.SinkOf.Store().Root() != l.root {
 			continue
 		}
-		for _, t := range u.tables(i, n) {
-			c.Tables = append(c.Tables, t)
-		}
+		c.Tables = append(c.Tables, u.tables(i, n)...)
 	}
 	for _, s := range u.sources {
 		c.Problems = append(c.Problems, s.problems...)

@@ -314,7 +314,7 @@ func (p *probe) findLabels(d *arrow.Dictionary) {
 	nulls := d.NullN() > 0
 	for i := range p.rows {
 		p.rows[i] = -1
-		if ok && !(nulls && d.IsNull(i)) {
+		if ok && (!nulls || !d.IsNull(i)) {
 			p.rows[i] = m.rows[codes.Value(i)]
 		}
 	}

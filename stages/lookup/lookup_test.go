@@ -303,7 +303,7 @@ func BenchmarkLookup(b *testing.B) {
 				}
 				return fmt.Sprint("vehicle-", i%1000)
 			}
-			right := arrow.DataType(arrow.StringType)
+			right := arrow.StringType
 			if key.ID() == arrow.INT64 {
 				right = key
 			}

@@ -192,7 +192,7 @@ func (v *variant) choose(data []byte, s message.Span) wire.Wide {
 func (Encoding) KnownLayout(name string) (message.Layout, error) {
 	t, err := rosmsg.Builtin(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", pipeline.ErrNotFound, err)
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrNotFound, err)
 	}
 	if t.Version != rosmsg.ROS2 {
 		return nil, fmt.Errorf("type %s: %w", name, pipeline.ErrNotFound)

@@ -73,7 +73,7 @@ func (p *plan) Append(cols []*column.Column, data []byte, spans []message.Span) 
 func (Encoding) KnownLayout(name string) (message.Layout, error) {
 	t, err := rosmsg.Builtin(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", pipeline.ErrNotFound, err)
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrNotFound, err)
 	}
 	if t.Version != rosmsg.ROS1 {
 		return nil, fmt.Errorf("type %s: %w", name, pipeline.ErrNotFound)

@@ -76,9 +76,10 @@ func stripComment(line string) string {
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
 		case quote != 0:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == quote {
+			case quote:
 				quote = 0
 			}
 		case c == '#':

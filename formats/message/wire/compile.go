@@ -380,7 +380,7 @@ func (b *block) plainness(t *rosmsg.Type) plainness {
 			sub := b.plainness(f.Message)
 			p.ok = p.ok && sub.ok
 			add(1, 1)
-		case f.Kind.Size() > 0 && !(f.Array == rosmsg.Fixed && b.delimits(f)):
+		case f.Kind.Size() > 0 && (f.Array != rosmsg.Fixed || !b.delimits(f)):
 			a := b.alignOf(f.Kind)
 			add(a, a)
 		case f.Kind == rosmsg.Message && f.Array == rosmsg.Single:
