@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Compares drivemill with independent implementations: DuckDB and pyarrow read
+# what it writes, the Python libraries of ROS and MCAP decode what it reads.
+# The libraries are installed, pinned, into .venv-conformance.
+#
+# DRIVEMILL_CONFORMANCE, where set, is a directory of real recordings
+# (mcap/, ros1_bag/), all of which are compared too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONDONTWRITEBYTECODE=1
+
+venv=$PWD/.venv-conformance
+pins=bench/conformance/requirements.txt
+if ! cmp -s "$pins" "$venv/installed.txt"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$pins"
+  cp "$pins" "$venv/installed.txt"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+go build -trimpath -o "$work/drivemill" ./cmd/drivemill
+
+failed=0
+check() { "$@" || failed=1; }
+check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
+check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
+echo "types: every type the sink writes, read by pyarrow and DuckDB"
+check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestOtherReaders$' ./formats/parquet
+if [ $failed -ne 0 ]; then
+  echo "conformance: there are differences" >&2
+fi
+exit $failed
