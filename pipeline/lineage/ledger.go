@@ -70,8 +70,15 @@ type SinkEntry struct {
 
 // Totals sums up a ledger.
 type Totals struct {
-	Found, Decoded, Unselected, Filtered, Rejected, Written int64
-	Lost, LostBytes, NullCells                              int64
+	Found      int64 `json:"found"`
+	Decoded    int64 `json:"decoded"`
+	Unselected int64 `json:"unselected"`
+	Filtered   int64 `json:"filtered"`
+	Rejected   int64 `json:"rejected"`
+	Written    int64 `json:"written"`
+	Lost       int64 `json:"lost"`
+	LostBytes  int64 `json:"lost_bytes"`
+	NullCells  int64 `json:"null_cells"`
 }
 
 func sum(m map[string]int64) int64 {
