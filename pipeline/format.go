@@ -90,12 +90,12 @@ type TableInfo struct {
 
 // Compression sums up the chunks that use one codec.
 type Compression struct {
-	Codec      string // none, lz4, zstd, bz2
-	Chunks     int64
-	Compressed int64 // bytes stored
-	Raw        int64 // bytes after decompression
+	Codec      string `json:"codec"` // none, lz4, zstd, bz2
+	Chunks     int64  `json:"chunks"`
+	Compressed int64  `json:"stored"` // bytes stored
+	Raw        int64  `json:"raw"`    // bytes after decompression
 	// Estimated: sizes lie in the chunks, of which only a sample was looked at.
-	Estimated bool
+	Estimated bool `json:"estimated,omitempty"`
 }
 
 // Problem is something wrong with a recording that does not stop it from

@@ -44,6 +44,18 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 				if len(args) == 0 {
 					return usagef("cat: want at least one recording")
 				}
+				if *limit < 0 || fs.Changed("limit") && *limit == 0 {
+					return usagef("cat: --limit must be 1 or more")
+				}
+				switch *output {
+				case "ndjson", "csv":
+				case "parquet":
+					if isTerminal(env.stdout) {
+						return usagef("cat: parquet is not for terminals: send it to a file or a pipe")
+					}
+				default:
+					return usagef("cat: --output %q: want ndjson, csv or parquet", *output)
+				}
 				opt := explore.CatOptions{Registry: builtin.Registry(), Tables: splitList(*tables), Columns: splitList(*columns),
 					Limit: *limit, Output: *output, Format: *format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
 				var err error
@@ -53,28 +65,41 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 				if opt.To, err = parseTime("--to", *to); err != nil {
 					return err
 				}
+				if *from != "" && *to != "" && opt.From >= opt.To {
+					return usagef("cat: --from %s is not before --to %s", *from, *to)
+				}
 				if *where != "" {
 					text := pipeline.Text{Value: *where, Pos: pipeline.Pos{File: "--where", Line: 1, Col: 1}}
 					if opt.Filter, err = filter.Spec().New(ctx, &filter.Config{Where: text}, nil); err != nil {
 						return err
 					}
 				}
+				recordings, err := findRecordings(ctx, args)
+				if err != nil {
+					return err
+				}
+				if len(recordings) > 1 && *output == "parquet" {
+					return usagef("cat: a Parquet file is made of one recording, but %d are named; a pipeline joins them", len(recordings))
+				}
 				out := bufio.NewWriterSize(env.stdout, 64<<10)
 				lossy := false
-				err = eachRecording(ctx, args, func(src pipeline.Source) error {
-					if *limit > 0 && opt.Limit == 0 {
+				for _, rec := range recordings {
+					err = rec.open(ctx, func(src pipeline.Source) error {
+						res, err := explore.Cat(ctx, src, out, opt)
+						if err != nil {
+							return err
+						}
+						opt.Header = res.Header
+						if *limit > 0 {
+							opt.Limit -= res.Rows
+						}
+						lossy = reportLoss(env, src.Object().URI, res) || lossy
 						return nil
+					})
+					if err != nil || *limit > 0 && opt.Limit == 0 {
+						break
 					}
-					res, err := explore.Cat(ctx, src, out, opt)
-					if err != nil {
-						return err
-					}
-					if *limit > 0 {
-						opt.Limit -= res.Rows
-					}
-					lossy = reportLoss(env, src.Object().URI, res) || lossy
-					return nil
-				})
+				}
 				if ferr := out.Flush(); err == nil {
 					err = ferr
 				}

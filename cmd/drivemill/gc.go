@@ -19,7 +19,7 @@ func gcCommand() command {
 		name: "gc", args: "LAKE", summary: "find and remove what no commit refers to",
 		help: `List what nothing in a lake refers to: files of superseded revisions, files that a
 process left when it died, uploads that were never completed. --delete removes them.
-Do not delete while a run writes to the lake, unless --older-than is longer than it takes.`,
+Uploads younger than --older-than are left alone, because a run may be at work on them.`,
 		examples: `  drivemill gc lake
   drivemill gc s3://fleet-lake/drives --delete --older-than 48h
 `,
@@ -30,6 +30,9 @@ Do not delete while a run writes to the lake, unless --older-than is longer than
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
 					return usagef("gc: want one lake")
+				}
+				if *older < 0 {
+					return usagef("gc: --older-than must not be negative")
 				}
 				st, err := store.Open(ctx, args[0])
 				if err != nil {

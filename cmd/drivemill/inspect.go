@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,54 +35,81 @@ beyond it.`,
 				}
 				reg := builtin.Registry()
 				first := true
-				return eachRecording(ctx, args, func(src pipeline.Source) error {
-					r, err := explore.Inspect(ctx, reg, src, *format)
-					if err != nil {
+				recordings, err := findRecordings(ctx, args)
+				if err != nil {
+					return err
+				}
+				// One that cannot be read does not keep the others from being shown.
+				var failed []error
+				for _, rec := range recordings {
+					err := rec.open(ctx, func(src pipeline.Source) error {
+						r, err := explore.Inspect(ctx, reg, src, *format)
+						if err != nil {
+							return err
+						}
+						if *asJSON {
+							return json.NewEncoder(env.stdout).Encode(r)
+						}
+						if !first {
+							fmt.Fprintln(env.stdout)
+						}
+						first = false
+						return r.Text(env.stdout, *columns)
+					})
+					var issue *pipeline.Issue
+					if ctx.Err() != nil || errors.As(err, &issue) {
 						return err
 					}
-					if *asJSON {
-						return json.NewEncoder(env.stdout).Encode(r)
+					if err != nil {
+						failed = append(failed, err)
 					}
-					if !first {
-						fmt.Fprintln(env.stdout)
-					}
-					first = false
-					return r.Text(env.stdout, *columns)
-				})
+				}
+				return errors.Join(failed...)
 			}
 		},
 	}
 }
 
-// eachRecording opens every object that the patterns match.
-func eachRecording(ctx context.Context, uris []string, fn func(pipeline.Source) error) error {
+// recording is an object that an argument of a command names.
+type recording struct {
+	store  pipeline.Store
+	object pipeline.Object
+}
+
+func (r recording) open(ctx context.Context, fn func(pipeline.Source) error) error {
+	src, err := r.store.Open(ctx, r.object)
+	if err != nil {
+		return err
+	}
+	return fn(src)
+}
+
+// findRecordings lists every object that the patterns match.
+func findRecordings(ctx context.Context, uris []string) ([]recording, error) {
+	var out []recording
 	for _, uri := range uris {
 		pat, err := store.ParsePattern(uri)
 		if err != nil {
-			return usageError{err}
+			return nil, usageError{err}
 		}
 		st, err := store.Open(ctx, pat.Root())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		found := false
+		found := len(out)
 		open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
 		err = store.Find(ctx, open, pat, func(obj pipeline.Object, _ map[string]string) error {
-			found = true
-			src, err := st.Open(ctx, obj)
-			if err != nil {
-				return err
-			}
-			return fn(src)
+			out = append(out, recording{st, obj})
+			return nil
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !found {
-			return fmt.Errorf("%s: %w", uri, pipeline.ErrNotFound)
+		if len(out) == found {
+			return nil, fmt.Errorf("nothing matches %s: %w", uri, pipeline.ErrNotFound)
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // splitList accepts repeated flags and comma-separated lists.

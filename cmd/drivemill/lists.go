@@ -16,12 +16,12 @@ import (
 
 // component is a format, stage or sink as the lists show it.
 type component struct {
-	Kind    string `json:"kind"`
-	Name    string `json:"name"`
-	Summary string `json:"summary"`
-	Doc     string `json:"doc"`
-	Example string `json:"example,omitempty"`
-	config  any
+	Kind    string             `json:"kind"`
+	Name    string             `json:"name"`
+	Summary string             `json:"summary"`
+	Doc     string             `json:"doc"`
+	Example string             `json:"example,omitempty"`
+	Config  []config.FieldInfo `json:"config,omitempty"`
 }
 
 func formatsCommand() command {
@@ -38,10 +38,10 @@ func stagesCommand() command {
 	return listCommand("stages", "list the stages and outputs, with their configuration", func(reg *pipeline.Registry) []component {
 		var out []component
 		for _, s := range reg.Stages() {
-			out = append(out, component{Kind: "stage", Name: s.Name, Summary: s.Summary, Doc: s.Doc, Example: s.Example, config: s.Config()})
+			out = append(out, component{Kind: "stage", Name: s.Name, Summary: s.Summary, Doc: s.Doc, Example: s.Example, Config: config.Reference(s.Config())})
 		}
 		for _, s := range reg.Sinks() {
-			out = append(out, component{Kind: "output", Name: s.Name, Summary: s.Summary, Doc: s.Doc, Example: s.Example, config: s.Config()})
+			out = append(out, component{Kind: "output", Name: s.Name, Summary: s.Summary, Doc: s.Doc, Example: s.Example, Config: config.Reference(s.Config())})
 		}
 		return out
 	})
@@ -91,10 +91,10 @@ func (c component) print(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(c)
 	}
 	fmt.Fprintf(w, "%s (%s): %s\n\n%s\n", c.Name, c.Kind, c.Summary, c.Doc)
-	if c.config != nil {
+	if len(c.Config) > 0 {
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "\nConfiguration:")
-		for _, f := range config.Reference(c.config) {
+		for _, f := range c.Config {
 			note := f.Doc
 			if f.Default != "" {
 				note += fmt.Sprintf(" (default %s)", f.Default)

@@ -142,8 +142,8 @@ func (env *environment) execute(ctx context.Context, c command, args []string) e
 		fs.VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
 		hint := ""
 		if i := strings.Index(err.Error(), "--"); i >= 0 {
-			word := strings.FieldsFunc(err.Error()[i:], func(r rune) bool { return r == ' ' || r == '=' })[0]
-			if n := pipeline.Nearest(word, known); n != "" {
+			word := strings.FieldsFunc(err.Error()[i:], func(r rune) bool { return strings.ContainsRune(" =\"", r) })[0]
+			if n := pipeline.Nearest(word, known); n != "" && n != word {
 				hint = fmt.Sprintf(" (did you mean %s?)", n)
 			}
 		}

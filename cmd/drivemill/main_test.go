@@ -171,3 +171,17 @@ func diff(a, b map[string]string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// eachRecording opens every object that the patterns match.
+func eachRecording(ctx context.Context, uris []string, fn func(pipeline.Source) error) error {
+	found, err := findRecordings(ctx, uris)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		if err := r.open(ctx, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -28,7 +28,7 @@ func runCommand() command {
 		help: `Run a pipeline over all its recordings. Recordings whose result is in the lake
 already are skipped; a run that was stopped goes on where it was. What a changed
 pipeline or a changed recording replaces is removed at the end.`,
-		examples: `  drivemill run examples/urban.yaml
+		examples: `  drivemill run testdata/pipelines/drives.yaml --set outputs.lake.uri=/tmp/lake
   drivemill run urban.yaml --set inputs.drives.uri=/data/drives --jobs 4
   drivemill run urban.yaml --dry-run
   drivemill run urban.yaml --limit-units 1 --summary json

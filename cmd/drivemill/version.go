@@ -37,7 +37,10 @@ func versionCommand() command {
 	return command{name: "version", summary: "print version, VCS revision and Go version", help: "Print version, VCS revision and Go version.",
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			asJSON := fs.Bool("json", false, "print JSON")
-			return func(_ context.Context, env *environment, _ []string) error {
+			return func(_ context.Context, env *environment, args []string) error {
+				if len(args) != 0 {
+					return usagef("version: takes no arguments, has %q", args)
+				}
 				b := binaryInfo()
 				if *asJSON {
 					return json.NewEncoder(env.stdout).Encode(map[string]string{"version": b.Version, "vcs": b.VCS, "go": runtime.Version()})

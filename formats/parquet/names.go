@@ -37,13 +37,20 @@ type namer struct {
 	taken map[string]bool
 }
 
+// maxName is the length from which a name is cut and ends in its own hash:
+// file systems take 255 bytes, catalogs 255 characters, and a suffix may follow.
+const maxName = 200
+
 func newNamer(lake bool) *namer { return &namer{lake: lake, taken: make(map[string]bool)} }
 
 // name returns the name for source with a suffix such as _ns behind it.
 func (n *namer) name(source, suffix string) string {
 	name := source
 	if n.lake {
-		name = LakeName(source)
+		if name = LakeName(source); len(name) > maxName {
+			sum := sha256.Sum256([]byte(source))
+			name = name[:maxName-13] + "_" + hex.EncodeToString(sum[:6])
+		}
 	}
 	if !strings.HasSuffix(name, suffix) {
 		name += suffix

@@ -7,9 +7,13 @@ import (
 
 // FieldInfo describes one field of a component's configuration.
 type FieldInfo struct {
-	Name, Type, Doc, Default, Example string
-	Required                          bool
-	Enum                              []string
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Doc      string   `json:"doc"`
+	Default  string   `json:"default,omitempty"`
+	Example  string   `json:"example,omitempty"`
+	Required bool     `json:"required,omitempty"`
+	Enum     []string `json:"enum,omitempty"`
 }
 
 // Reference lists the fields of a configuration, a pointer to a struct. Fields

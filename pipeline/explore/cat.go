@@ -28,6 +28,9 @@ type CatOptions struct {
 	// Parquet writes batches of one table as a Parquet file; given by the
 	// caller, because the encoder is a format of its own.
 	Parquet func(w io.Writer, t *pipeline.Table) (ParquetWriter, error)
+	// Header are the columns under which an earlier recording was printed as
+	// CSV: they are not printed again, and must be the same.
+	Header []string
 	// Filter drops rows; nil keeps all.
 	Filter pipeline.Stage
 }
@@ -44,7 +47,8 @@ type ParquetWriter interface {
 // CatResult is what Cat saw.
 type CatResult struct {
 	Rows     int64
-	Partial  bool // the limit was reached; counts are of what was read
+	Header   []string // columns printed as CSV
+	Partial  bool     // the limit was reached; counts are of what was read
 	Counts   []pipeline.TableCounts
 	Problems []pipeline.Problem
 	Rejected map[string]int64 // rows refused, by the decoder or the filter, by reason
@@ -89,6 +93,9 @@ func Cat(ctx context.Context, src pipeline.Source, w io.Writer, opt CatOptions) 
 	if err := c.close(); err != nil {
 		return nil, err
 	}
+	if w, ok := c.writer.(*csvWriter); ok {
+		res.Header = w.header
+	}
 	res.Rows, res.Counts, res.Problems = c.rows, dec.Counts(), append(desc.Problems, dec.Problems()...)
 	res.Partial = c.full()
 	return res, nil
@@ -105,7 +112,7 @@ func describe(ctx context.Context, reg *pipeline.Registry, src pipeline.Source, 
 			for _, f := range reg.Formats() {
 				names = append(names, f.Format.Name())
 			}
-			return spec, nil, fmt.Errorf("unknown format %q: known are %s", format, strings.Join(names, ", "))
+			return spec, nil, &pipeline.Issue{Message: fmt.Sprintf("unknown format %q: known are %s", format, strings.Join(names, ", ")), Suggestion: pipeline.Nearest(format, names)}
 		}
 	} else if spec, err = runner.SniffObject(ctx, reg, src); err != nil {
 		return spec, nil, err
@@ -234,13 +241,13 @@ func (c *catter) open() error {
 			for _, t := range c.sel.Tables {
 				names = append(names, t.Table.Name)
 			}
-			return fmt.Errorf("%s output holds one table, but %d are selected: choose one with --table: %s", c.opt.Output, n, strings.Join(names, ", "))
+			return &pipeline.Issue{Message: fmt.Sprintf("%s output holds one table, but %d are selected: choose one with --table: %s", c.opt.Output, n, strings.Join(names, ", "))}
 		}
 		if c.opt.Output == "csv" {
-			c.writer = &csvWriter{w: csv.NewWriter(c.out)}
+			c.writer = &csvWriter{w: csv.NewWriter(c.out), header: c.opt.Header}
 		}
 	default:
-		return fmt.Errorf("unknown output %q: known are ndjson, csv, parquet", c.opt.Output)
+		return &pipeline.Issue{Message: fmt.Sprintf("unknown output %q: known are ndjson, csv, parquet", c.opt.Output)}
 	}
 	return nil
 }
@@ -428,8 +435,33 @@ func (c *catter) close() error {
 			t.filter.Close()
 		}
 	}
+	if err := c.empty(); err != nil {
+		return err
+	}
 	if c.parquet != nil {
 		return c.parquet.Close()
 	}
 	return nil
+}
+
+// empty prints the columns of a table without rows.
+func (c *catter) empty() error {
+	if c.writer == nil && c.parquet != nil || c.opt.Output != "csv" && c.opt.Output != "parquet" {
+		return nil
+	}
+	t := c.sel.Tables[0].Table
+	var fields []arrow.Field
+	for _, name := range c.shown[t.Name] {
+		fields = append(fields, t.Schema.Field(t.Column(name)))
+	}
+	t = t.With(arrow.NewSchema(fields, nil))
+	if w, ok := c.writer.(*csvWriter); ok {
+		if err := w.head(t); err != nil {
+			return err
+		}
+		return w.Flush()
+	}
+	var err error
+	c.parquet, err = c.opt.Parquet(c.out, t)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -59,16 +60,31 @@ func (n *ndjsonWriter) Flush() error { return nil }
 // csvWriter prints the rows of one table under a header. Nulls are empty,
 // strings are as they are, lists and structs are JSON.
 type csvWriter struct {
-	w     *csv.Writer
-	table string
+	w      *csv.Writer
+	header []string
+	headed bool // the header is settled for this recording
+}
+
+// head prints the header, unless an earlier recording did.
+func (c *csvWriter) head(t *pipeline.Table) error {
+	if c.headed {
+		return nil
+	}
+	c.headed = true
+	names := t.ColumnNames()
+	if c.header == nil {
+		c.header = names
+		return c.w.Write(names)
+	}
+	if !slices.Equal(c.header, names) {
+		return fmt.Errorf("table %s: its columns are not those of the recordings before, %s; --columns makes them the same: %w", t.Name, strings.Join(c.header, ", "), pipeline.ErrSchema)
+	}
+	return nil
 }
 
 func (c *csvWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
-	if c.table == "" {
-		c.table = b.Table.Name
-		if err := c.w.Write(b.Table.ColumnNames()); err != nil {
-			return nil, err
-		}
+	if err := c.head(b.Table); err != nil {
+		return nil, err
 	}
 	cells := make([]cellWriter, b.Record.NumCols())
 	for i := range cells {

@@ -149,7 +149,9 @@ func streamTable(in *config.Input, t *pipeline.Table, s selector, attributes []s
 		}
 	}
 	for _, a := range attributes {
-		if i := t.Column(a); i >= 0 && selected[i] && a != st.Clock.Column {
+		// A capture can be renamed; recording_id is there in any case, and the
+		// column gives way.
+		if i := t.Column(a); i >= 0 && selected[i] && a != st.Clock.Column && a != RecordingAttribute {
 			reportCollision(in, t, a, issues)
 			continue
 		}

@@ -72,9 +72,17 @@ type SinkEntry struct {
 
 // Totals sums up a ledger.
 type Totals struct {
-	Found, Decoded, Unselected, Filtered, Rejected, Written int64
-	Lost, LostBytes, NullCells                              int64
-	Raw                                                     int64 // of Decoded: kept as bytes
+	Found      int64 `json:"found"`
+	Decoded    int64 `json:"decoded"`
+	Unselected int64 `json:"unselected"`
+	Filtered   int64 `json:"filtered"`
+	Rejected   int64 `json:"rejected"`
+	Written    int64 `json:"written"`
+	Lost       int64 `json:"lost"`
+	LostBytes  int64 `json:"lost_bytes"`
+	NullCells  int64 `json:"null_cells"`
+	// Raw counts those of Decoded that were kept as bytes.
+	Raw int64 `json:"raw"`
 }
 
 func sum(m map[string]int64) int64 {

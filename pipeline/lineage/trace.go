@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -27,6 +28,14 @@ func TraceFile(ctx context.Context, open func(context.Context, string) (pipeline
 	slot, _, ok := strings.Cut(path.Base(uri), "-")
 	if !ok || !strings.HasSuffix(uri, ".parquet") {
 		return nil, fmt.Errorf("%s: not the name of a lake file, <slot>-<revision>-<part>.parquet: %w", uri, pipeline.ErrUnsupported)
+	}
+	if !strings.Contains(uri, "://") {
+		// The lake may lie above the working directory.
+		full, err := filepath.Abs(uri)
+		if err != nil {
+			return nil, fmt.Errorf("finding %s: %w", uri, err)
+		}
+		uri = filepath.ToSlash(full)
 	}
 	key := path.Base(uri)
 	dir := parent(uri)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
+	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
 
@@ -166,12 +168,17 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	var out []*Recording
+	own, ownFile := 0, r.ownFile()
 	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
 	err = store.Find(ctx, open, pat, func(obj pipeline.Object, captures map[string]string) error {
 		for _, p := range skip {
 			if _, ok := p.Match(obj.Key); ok {
 				return nil
 			}
+		}
+		if ownFile(obj.URI) {
+			own++
+			return nil
 		}
 		attrs := map[string]string{graph.RecordingAttribute: obj.Key}
 		if obj.Key == "" {
@@ -192,5 +199,39 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 	if err != nil {
 		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
 	}
+	if own > 0 && r.Log != nil {
+		r.Log.Warn("the input also matches files that the pipeline itself wrote; they are left out", "input", in.Name, "uri", in.URI.Value, "files", own)
+	}
 	return out, nil
+}
+
+// ownFile returns a function that reports whether an object is state of an
+// output of this pipeline, or a file that a unit wrote there. Reading those
+// again would make the lake grow with every run.
+func (r *Runner) ownFile() func(uri string) bool {
+	var roots []string
+	for _, s := range r.Graph.Sinks() {
+		roots = append(roots, strings.TrimRight(absolute(s.Sink.Store().Root()), "/")+"/")
+	}
+	return func(uri string) bool {
+		uri = absolute(uri)
+		for _, root := range roots {
+			key, ok := strings.CutPrefix(uri, root)
+			if ok && (strings.HasPrefix(key, lineage.StateDir+"/") || lakeFile.MatchString(path.Base(key))) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// absolute makes local paths comparable.
+func absolute(uri string) string {
+	if strings.Contains(uri, "://") {
+		return uri
+	}
+	if p, err := filepath.Abs(uri); err == nil {
+		return filepath.ToSlash(p)
+	}
+	return uri
 }

@@ -44,6 +44,7 @@ type Runner struct {
 
 	lakes  []*lake
 	quarMu sync.Mutex
+	told   sync.Map // warnings that are given once in a run
 	alloc  arrow.Allocator
 }
 

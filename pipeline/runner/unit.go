@@ -162,6 +162,12 @@ func (u *unitRun) bind() error {
 	if err != nil {
 		return err
 	}
+	if err := sharedTables(bound); err != nil {
+		return err
+	}
+	for _, s := range bound.Sources {
+		u.missingClocks(s.Input, s.Tables)
+	}
 	formats := make(map[string][]string)
 	for _, o := range u.opened {
 		f := fmt.Sprintf("%s/%d", o.format.Format.Name(), o.format.Behaviour)
@@ -196,6 +202,43 @@ func declaredTypes(in *config.Input, o *openRecording) error {
 				return fmt.Errorf("%s: table %s is of type %s, but inputs.%s.tables.%s declares %s: %w",
 					o.Object.URI, info.Table.Name, info.SchemaName, in.Name, in.Tables.Entries[i].Key.Value, e.Type, pipeline.ErrSchema)
 			}
+		}
+	}
+	return nil
+}
+
+// missingClocks says which tables have none of the declared clocks, and so no
+// column ts.
+func (u *unitRun) missingClocks(in *config.Input, tables []*graph.StreamTable) {
+	if len(in.Clock) == 0 || u.Log == nil {
+		return
+	}
+	for _, t := range tables {
+		if t.Clock.Column != "" {
+			continue
+		}
+		if _, told := u.told.LoadOrStore(in.Name+"\x00"+t.Native.Name, true); !told {
+			u.Log.Warn("the table has none of the declared clocks, and gets no column ts", "unit", u.unit.Name, "input", in.Name, "table", t.Native.Name, "clock", strings.Join(in.Clock, ", "))
+		}
+	}
+}
+
+// sharedTables refuses two outputs that write one table of one lake: rows that
+// reach both would be there twice, and no reader could tell.
+func sharedTables(b *graph.Bound) error {
+	type place struct{ root, table string }
+	writer := make(map[place]string)
+	for _, n := range b.Nodes {
+		if n.Sink == nil {
+			continue
+		}
+		for _, t := range n.Sink.Tables {
+			p := place{n.SinkOf.Store().Root(), t.Name}
+			if other, ok := writer[p]; ok {
+				return &pipeline.Issue{Pos: n.Node.Pos, Path: n.Node.Path, Message: fmt.Sprintf(
+					"output %s writes table %s of %s already: list both streams in the from of one output, or rename one with as", other, p.table, p.root)}
+			}
+			writer[p] = n.Name
 		}
 	}
 	return nil

@@ -152,7 +152,7 @@ func (d *directory) Stat(_ context.Context, key string) (pipeline.Object, error)
 	case err != nil:
 		return pipeline.Object{}, fileError("looking up", d.path(key), err)
 	case info.IsDir():
-		return pipeline.Object{}, fmt.Errorf("looking up %s: %w: it is a directory", d.path(key), pipeline.ErrNotFound)
+		return pipeline.Object{}, fmt.Errorf("looking up %s: %w: it is a directory; name the files in it, as in %s/**", d.path(key), pipeline.ErrNotFound, d.path(key))
 	case !info.Mode().IsRegular():
 		return pipeline.Object{}, fmt.Errorf("looking up %s: %w: it is not a regular file", d.path(key), pipeline.ErrNotFound)
 	}
