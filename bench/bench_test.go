@@ -56,14 +56,38 @@ func run(ctx context.Context, text string, workers int) (*runner.Summary, error)
 	return sum, sum.Failure()
 }
 
-func benchmarkMCAPToParquet(b *testing.B, compression string, workers int) {
-	ctx := context.Background()
-	var buf bytes.Buffer
-	messages, size, err := Workload{Bytes: 64 << 20, Compression: compression}.Write(&buf)
+// empty removes all of a lake, so that the next run has everything to do.
+func empty(b *testing.B, lake pipeline.Store) {
+	var keys []string
+	if err := lake.List(b.Context(), "", func(o pipeline.Object) error { keys = append(keys, o.Key); return nil }); err != nil {
+		b.Fatal(err)
+	}
+	for _, k := range keys {
+		if err := lake.Delete(b.Context(), k); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// fill carries out endToEnd on the stores of a name.
+func fill(b *testing.B, name string, workers int, messages int64) {
+	sum, err := run(b.Context(), fmt.Sprintf(endToEnd, name), workers)
 	if err != nil {
 		b.Fatal(err)
 	}
-	name := fmt.Sprintf("%s-%s-%d", b.Name(), compression, workers)
+	if sum.Totals.Written != messages {
+		b.Fatalf("%d rows written, want %d", sum.Totals.Written, messages)
+	}
+}
+
+func benchmarkMCAPToParquet(b *testing.B, mb int64, compression string, workers int) {
+	ctx := context.Background()
+	var buf bytes.Buffer
+	messages, size, err := Workload{Bytes: mb << 20, Compression: compression}.Write(&buf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	name := fmt.Sprintf("%s-%d-%s-%d", b.Name(), mb, compression, workers)
 	raw, err := store.Open(ctx, "mem://"+name+"-raw")
 	if err != nil {
 		b.Fatal(err)
@@ -79,30 +103,18 @@ func benchmarkMCAPToParquet(b *testing.B, compression string, workers int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		var keys []string
-		if err := lake.List(ctx, "", func(o pipeline.Object) error { keys = append(keys, o.Key); return nil }); err != nil {
-			b.Fatal(err)
-		}
-		for _, k := range keys {
-			if err := lake.Delete(ctx, k); err != nil {
-				b.Fatal(err)
-			}
-		}
+		empty(b, lake)
 		b.StartTimer()
-		sum, err := run(ctx, fmt.Sprintf(endToEnd, name), workers)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if sum.Totals.Written != messages {
-			b.Fatalf("%d rows written, want %d", sum.Totals.Written, messages)
-		}
+		fill(b, name, workers, messages)
 	}
 	b.ReportMetric(float64(messages)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
 func BenchmarkMCAPToParquet(b *testing.B) {
 	for _, workers := range []int{1, 2} {
-		b.Run(fmt.Sprintf("zstd/workers=%d", workers), func(b *testing.B) { benchmarkMCAPToParquet(b, "zstd", workers) })
+		b.Run(fmt.Sprintf("zstd/workers=%d", workers), func(b *testing.B) { benchmarkMCAPToParquet(b, 64, "zstd", workers) })
 	}
-	b.Run("none/workers=1", func(b *testing.B) { benchmarkMCAPToParquet(b, "", 1) })
+	b.Run("none/workers=1", func(b *testing.B) { benchmarkMCAPToParquet(b, 64, "", 1) })
+	// For the regression gate.
+	b.Run("small", func(b *testing.B) { benchmarkMCAPToParquet(b, 8, "zstd", 1) })
 }
