@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -29,7 +30,9 @@ func newClockWindow(s *sourceRun, r *openRecording) *clockWindow {
 	if s.input.ClockWindow <= 0 || !r.desc.HasTime {
 		return w
 	}
-	w.from, w.to = r.desc.Start-int64(s.input.ClockWindow), r.desc.End+int64(s.input.ClockWindow)
+	// A recording may end at the last moment that there is.
+	window := int64(s.input.ClockWindow)
+	w.from, w.to = max(r.desc.Start, math.MinInt64+window)-window, min(r.desc.End, math.MaxInt64-window)+window
 	for _, t := range s.bound.Tables {
 		if t.Clock.Column != "" {
 			w.columns[t.Native.Name] = t.Clock.Column

@@ -25,7 +25,9 @@ type execution struct {
 	alloc  arrow.Allocator
 	nodes  []*nodeRun
 	outs   map[int][]*edge // by producer, numbered as in graph.Port
-	wg     sync.WaitGroup
+	// announced are the tables that each stage said it makes.
+	announced map[int]map[*pipeline.Table]bool
+	wg        sync.WaitGroup
 	// merging means that some output merges streams, and so needs to know how
 	// far each has come; otherwise nobody listens to watermarks.
 	merging bool
@@ -94,6 +96,10 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 	}
 	b := el.Batch
 	defer b.Release()
+	if producer >= 0 && !x.announced[producer][b.Table] {
+		// Nobody receives it: the rows would be gone without a trace.
+		return fmt.Errorf("stage %s: %d rows of table %s, which it did not announce: %w", x.nodes[producer].Name, b.Rows(), b.Table.Name, pipeline.ErrSchema)
+	}
 	for _, e := range edges {
 		i := e.index(b.Table)
 		if i < 0 {
@@ -131,7 +137,7 @@ func (x *execution) finish(producer int) {
 
 // newExecution wires the nodes of a bound graph.
 func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator, workers int, reject func(producer string) func(pipeline.BadRow) error) *execution {
-	x := &execution{bound: bound, alloc: alloc, outs: make(map[int][]*edge)}
+	x := &execution{bound: bound, alloc: alloc, outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	for i, bn := range bound.Nodes {
 		n := &nodeRun{BoundNode: bn, exec: x, id: i, in: make(chan delivery, edgeDepth), workers: max(workers, 1),
@@ -148,6 +154,10 @@ func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator
 			}
 		}
 		x.nodes = append(x.nodes, n)
+		x.announced[i] = make(map[*pipeline.Table]bool, len(bn.Out))
+		for _, t := range bn.Out {
+			x.announced[i][t] = true
+		}
 		for _, p := range bn.From {
 			var from string
 			if p.Producer < 0 {
