@@ -35,7 +35,7 @@ func (f *loadFlags) read(env *environment, reg *pipeline.Registry, file string) 
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("reading the pipeline: %w", err)}
+		return nil, &pipeline.Issue{Message: fmt.Sprintf("reading the pipeline: %v", err)}
 	}
 	return config.Load(name, data, config.LoadOptions{Set: f.set, Env: env.getenv}, reg)
 }

@@ -244,7 +244,7 @@ func (c *catter) open() error {
 			return &pipeline.Issue{Message: fmt.Sprintf("%s output holds one table, but %d are selected: choose one with --table: %s", c.opt.Output, n, strings.Join(names, ", "))}
 		}
 		if c.opt.Output == "csv" {
-			c.writer = &csvWriter{w: csv.NewWriter(c.out), header: c.opt.Header}
+			c.writer = &csvWriter{out: c.out, w: csv.NewWriter(c.out), header: c.opt.Header}
 		}
 	default:
 		return &pipeline.Issue{Message: fmt.Sprintf("unknown output %q: known are ndjson, csv, parquet", c.opt.Output)}

@@ -60,6 +60,7 @@ func (n *ndjsonWriter) Flush() error { return nil }
 // csvWriter prints the rows of one table under a header. Nulls are empty,
 // strings are as they are, lists and structs are JSON.
 type csvWriter struct {
+	out    io.Writer
 	w      *csv.Writer
 	header []string
 	headed bool // the header is settled for this recording
@@ -98,6 +99,12 @@ func (c *csvWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
 	return func(i int) error {
 		for j, w := range cells {
 			row[j] = csvCell(b.Record.Column(j), i, w)
+		}
+		if len(row) == 1 && row[0] == "" {
+			// An empty line is no record to those who read CSV.
+			c.w.Flush()
+			_, err := io.WriteString(c.out, "\"\"\n")
+			return err
 		}
 		return c.w.Write(row)
 	}, nil
