@@ -27,7 +27,8 @@ var samples = []struct {
 	{"testdata/drives/*/*/*.mcap", "mcap", true},
 	{"testdata/broken/*.bag", "rosbag", true},
 	{"testdata/broken/*.mcap", "mcap", true},
-	{"testdata/drivestats/*.csv*", "drivestats", false},
+	{"testdata/drivestats/*-09-29.csv*", "drivestats", false}, // two widths, gzip and zstd
+	{"testdata/drivestats/*-10-0[234].csv*", "drivestats", false},
 	{"testdata/broken/drivestats/20*.csv", "drivestats", false},
 	{"testdata/weather/*.csv", "csv", false},
 }

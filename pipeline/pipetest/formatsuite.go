@@ -192,7 +192,6 @@ func (x *formatSuite) options(t *testing.T) {
 		{Workers: 4, Steps: true},
 		{Steps: true, BatchRows: 7},
 		{Workers: 4, BatchRows: 7, NullCells: true},
-		{BatchRows: 1},
 		{Workers: 4, Steps: true, BatchRows: 1},
 		{Workers: 2, BatchBytes: 1 << 10},
 	} {
