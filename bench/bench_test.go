@@ -56,14 +56,14 @@ func run(ctx context.Context, text string, workers int) (*runner.Summary, error)
 	return sum, sum.Failure()
 }
 
-func benchmarkMCAPToParquet(b *testing.B, compression string, workers int) {
+func benchmarkMCAPToParquet(b *testing.B, mb int64, compression string, workers int) {
 	ctx := context.Background()
 	var buf bytes.Buffer
-	messages, size, err := Workload{Bytes: 64 << 20, Compression: compression}.Write(&buf)
+	messages, size, err := Workload{Bytes: mb << 20, Compression: compression}.Write(&buf)
 	if err != nil {
 		b.Fatal(err)
 	}
-	name := fmt.Sprintf("%s-%s-%d", b.Name(), compression, workers)
+	name := fmt.Sprintf("%s-%d-%s-%d", b.Name(), mb, compression, workers)
 	raw, err := store.Open(ctx, "mem://"+name+"-raw")
 	if err != nil {
 		b.Fatal(err)
@@ -102,7 +102,9 @@ func benchmarkMCAPToParquet(b *testing.B, compression string, workers int) {
 
 func BenchmarkMCAPToParquet(b *testing.B) {
 	for _, workers := range []int{1, 2} {
-		b.Run(fmt.Sprintf("zstd/workers=%d", workers), func(b *testing.B) { benchmarkMCAPToParquet(b, "zstd", workers) })
+		b.Run(fmt.Sprintf("zstd/workers=%d", workers), func(b *testing.B) { benchmarkMCAPToParquet(b, 64, "zstd", workers) })
 	}
-	b.Run("none/workers=1", func(b *testing.B) { benchmarkMCAPToParquet(b, "", 1) })
+	b.Run("none/workers=1", func(b *testing.B) { benchmarkMCAPToParquet(b, 64, "", 1) })
+	// For the regression gate.
+	b.Run("small", func(b *testing.B) { benchmarkMCAPToParquet(b, 8, "zstd", 1) })
 }

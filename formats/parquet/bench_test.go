@@ -106,6 +106,28 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+// BenchmarkEncodeSmall is short enough for the regression gate.
+func BenchmarkEncodeSmall(b *testing.B) {
+	const rows = 50_000
+	rec := benchRecord(rows)
+	table := &pipeline.Table{Name: "/bench", Schema: rec.Schema()}
+	b.SetBytes(rawSize(rec))
+	b.ReportAllocs()
+	for b.Loop() {
+		var size countWriter
+		w, err := NewWriter(&size, table, WriterOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Write(&pipeline.Batch{Table: table, Record: rec.NewSlice(0, rows)}); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Close(); err != nil || size < rows {
+			b.Fatalf("a file of %d bytes, %v", size, err)
+		}
+	}
+}
+
 type countWriter int64
 
 func (w *countWriter) Write(p []byte) (int, error) {
