@@ -93,14 +93,19 @@ func (f *fragment) measure() {
 	}
 }
 
-// reserve makes room for n more rows where their size is known.
-func (f *fragment) reserve(n int) {
+// reserve makes room for n more rows where their size is known. They come from
+// at most limit bytes, which bounds what lists of a fixed length may claim.
+func (f *fragment) reserve(n, limit int) {
 	for _, c := range f.cols {
 		switch c.Kind {
 		case column.Fixed:
 			c.Grow(n * c.Width)
 		case column.Var, column.List:
 			c.GrowOffsets(n)
+		case column.FixedList:
+			if item := c.Children[0]; item.Kind == column.Fixed && c.Width <= limit/item.Width/max(n, 1) {
+				item.Grow(n * c.Width * item.Width)
+			}
 		}
 	}
 	f.rows = slices.Grow(f.rows, n)
@@ -227,7 +232,7 @@ func (w *worker) table(j *job, t *tableState, spans []Span, rows []uint32) {
 		}
 		if f == nil {
 			f = e.take(t)
-			f.reserve(min(len(spans), e.batchRows))
+			f.reserve(min(len(spans), e.batchRows), int(min(int64(len(j.block.Data)), e.batchSize)))
 		}
 		k := step(spans, min(stepRows, e.batchRows-f.n), min(stepBytes, e.batchSize))
 		n, used := k, k
