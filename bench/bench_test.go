@@ -56,6 +56,30 @@ func run(ctx context.Context, text string, workers int) (*runner.Summary, error)
 	return sum, sum.Failure()
 }
 
+// empty removes all of a lake, so that the next run has everything to do.
+func empty(b *testing.B, lake pipeline.Store) {
+	var keys []string
+	if err := lake.List(b.Context(), "", func(o pipeline.Object) error { keys = append(keys, o.Key); return nil }); err != nil {
+		b.Fatal(err)
+	}
+	for _, k := range keys {
+		if err := lake.Delete(b.Context(), k); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// fill carries out endToEnd on the stores of a name.
+func fill(b *testing.B, name string, workers int, messages int64) {
+	sum, err := run(b.Context(), fmt.Sprintf(endToEnd, name), workers)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if sum.Totals.Written != messages {
+		b.Fatalf("%d rows written, want %d", sum.Totals.Written, messages)
+	}
+}
+
 func benchmarkMCAPToParquet(b *testing.B, mb int64, compression string, workers int) {
 	ctx := context.Background()
 	var buf bytes.Buffer
@@ -79,23 +103,9 @@ func benchmarkMCAPToParquet(b *testing.B, mb int64, compression string, workers 
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		var keys []string
-		if err := lake.List(ctx, "", func(o pipeline.Object) error { keys = append(keys, o.Key); return nil }); err != nil {
-			b.Fatal(err)
-		}
-		for _, k := range keys {
-			if err := lake.Delete(ctx, k); err != nil {
-				b.Fatal(err)
-			}
-		}
+		empty(b, lake)
 		b.StartTimer()
-		sum, err := run(ctx, fmt.Sprintf(endToEnd, name), workers)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if sum.Totals.Written != messages {
-			b.Fatalf("%d rows written, want %d", sum.Totals.Written, messages)
-		}
+		fill(b, name, workers, messages)
 	}
 	b.ReportMetric(float64(messages)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
