@@ -34,6 +34,9 @@ func TestS3(t *testing.T) {
 }
 
 func TestS3BelowPrefix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite of TestS3 once more")
+	}
 	pipetest.Store(t, func(t *testing.T) pipeline.Store {
 		s := s3server.Start(t)
 		// Neighbours that share the beginning of the prefix are not seen.
