@@ -67,7 +67,7 @@ type lineProgress struct {
 
 func (p *lineProgress) Start(units int, bytes int64) {
 	p.units, p.total, p.begin, p.quit = units, bytes, time.Now(), make(chan struct{})
-	p.say("start", map[string]any{"units": units, "bytes": bytes}, "%d units to run, %s", units, explore.Bytes(bytes))
+	p.say("start", map[string]any{"units": units, "bytes": bytes}, "units to run: %d, %s", units, explore.Bytes(bytes))
 	p.wg.Add(1)
 	go func() {
 		defer p.wg.Done()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/drivemill/drivemill/cmd/builtin"
+	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/runner"
@@ -111,13 +113,24 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 		return context.Cause(ctx)
 	}
 	if err := sum.Failure(); err != nil {
-		return err
+		return failedUnits(err, sum)
 	}
 	if sum.Totals.Loss() && !f.allowLoss {
 		t := sum.Totals
 		return fmt.Errorf("%w: %d rejected, %d lost, %d bytes unreadable, %d cells made null (--allow-loss accepts this)", errLoss, t.Rejected, t.Lost, t.LostBytes, t.NullCells)
 	}
 	return nil
+}
+
+// failedUnits keeps a recording that does not fit the pipeline from looking
+// like a mistake in the pipeline, where other recordings did fit.
+func failedUnits(err error, sum *runner.Summary) error {
+	var issues *pipeline.Issues
+	var issue *pipeline.Issue
+	if !errors.As(err, &issues) && !errors.As(err, &issue) || sum.Count(runner.Done)+sum.Count(runner.Skipped) == 0 {
+		return err
+	}
+	return errors.New(err.Error())
 }
 
 // runInfo describes the run for lineage events; a scheduler hands its own run

@@ -99,7 +99,7 @@ func TestEventsAreValid(t *testing.T) {
 	for _, kind := range []string{"START", "COMPLETE", "FAIL", "ABORT"} {
 		e := NewEvent(kind, time.Unix(1e9, 5), info)
 		if kind != "START" {
-			e.SumUp(func(string) string { return "s3://raw" }, func(string) string { return "/data/lake" }, []*Commit{c, c})
+			e.SumUp(func(string) string { return "s3://raw" }, func(string) string { return "/data/lake" }, []*Commit{c}, []*Commit{c})
 		}
 		if kind == "FAIL" {
 			e.Failed(errors.New("it broke"))

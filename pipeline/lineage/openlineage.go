@@ -198,42 +198,54 @@ func DatasetID(uri string) (namespace, name string) {
 	return "file", strings.TrimPrefix(uri, "file://")
 }
 
-// SumUp fills the inputs and outputs of an event from the commits that a run
-// made or found: one dataset per table, never one per file.
-func (e *Event) SumUp(inputRoot func(input string) string, sinkRoot func(output string) string, commits []*Commit) {
-	in := newDatasets()
-	out := newDatasets()
-	for _, c := range commits {
-		found := make(map[[2]string]int64)
-		for _, s := range c.Ledger.Sources {
-			found[[2]string{s.Input, s.Table}] += s.Found
+// SumUp fills the inputs and outputs of an event: one dataset per table, never
+// one per file. The commits of units done in the run count towards the
+// statistics; those of units that were done before only name their datasets.
+func (e *Event) SumUp(inputRoot func(input string) string, sinkRoot func(output string) string, done, before []*Commit) {
+	in, out := newDatasets(), newDatasets()
+	for _, c := range before {
+		sumUp(in, out, inputRoot, sinkRoot, c, false)
+	}
+	for _, c := range done {
+		sumUp(in, out, inputRoot, sinkRoot, c, true)
+	}
+	e.Inputs, e.Outputs = in.inputs(), out.outputs()
+}
+
+func sumUp(in, out datasets, inputRoot, sinkRoot func(string) string, c *Commit, count bool) {
+	found := make(map[[2]string]int64)
+	for _, s := range c.Ledger.Sources {
+		found[[2]string{s.Input, s.Table}] += s.Found
+	}
+	for key, rows := range found {
+		ns, root := DatasetID(inputRoot(key[0]))
+		d := in.get(ns, path.Join(root, strings.TrimPrefix(key[1], "/")))
+		if !count {
+			continue
 		}
-		for key, rows := range found {
-			ns, root := DatasetID(inputRoot(key[0]))
-			d := in.get(ns, path.Join(root, strings.TrimPrefix(key[1], "/")))
-			d.rows += rows
-			for _, i := range c.Inputs {
-				if i.Input == key[0] {
-					d.files++
-					d.bytes += i.Size
-					d.locations[i.URI] = true
-				}
-			}
-		}
-		for _, t := range c.Tables {
-			ns, root := DatasetID(sinkRoot(t.Output))
-			d := out.get(ns, path.Join(root, t.Name))
-			d.rows += t.Rows
-			d.table = &t
-			d.inputRoot = inputRoot
-			for _, f := range t.Files {
+		d.rows += rows
+		for _, i := range c.Inputs {
+			if i.Input == key[0] {
 				d.files++
-				d.bytes += f.Bytes
-				d.partitions[partitionID(f.Partition)] = f.Partition
+				d.bytes += i.Size
+				d.locations[i.URI] = true
 			}
 		}
 	}
-	e.Inputs, e.Outputs = in.inputs(), out.outputs()
+	for _, t := range c.Tables {
+		ns, root := DatasetID(sinkRoot(t.Output))
+		d := out.get(ns, path.Join(root, t.Name))
+		d.table, d.inputRoot = &t, inputRoot
+		if !count {
+			continue
+		}
+		d.rows += t.Rows
+		for _, f := range t.Files {
+			d.files++
+			d.bytes += f.Bytes
+			d.partitions[partitionID(f.Partition)] = f.Partition
+		}
+	}
 }
 
 type datasets map[[2]string]*dataset

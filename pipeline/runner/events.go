@@ -25,8 +25,14 @@ func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
 	return nil
 }
 
-// sendEnd writes the event that ends the run, with all datasets of the units
-// in it, also of those that were skipped because they were done before.
+// maxSkippedRead bounds how many commit records of skipped units are read for
+// the datasets of a run: all units of a pipeline have much the same ones, and
+// there may be a million of them.
+const maxSkippedRead = 100
+
+// sendEnd writes the event that ends the run. Its datasets are those of the
+// units done, with what was read and written, and those of units that were
+// skipped because they were done before.
 func (r *Runner) sendEnd(ctx context.Context, sum *Summary, runErr error) error {
 	kind := "COMPLETE"
 	err := runErr
@@ -46,24 +52,25 @@ func (r *Runner) sendEnd(ctx context.Context, sum *Summary, runErr error) error 
 	if kind == "FAIL" {
 		e.Failed(err)
 	}
-	var commits []*lineage.Commit
+	var done, kept []*lineage.Commit
 	for _, u := range sum.Units {
-		if u.Outcome == Skipped && u.Commits == nil {
-			for _, l := range r.lakes {
-				k, ok := l.newest(u.Unit.Slot)
-				if !ok {
-					continue
-				}
-				c, err := l.read(ctx, k)
-				if err != nil {
-					return err
-				}
-				u.Commits = append(u.Commits, c)
-			}
+		done = append(done, u.Commits...)
+		if u.Outcome != Skipped || len(kept) >= maxSkippedRead {
+			continue
 		}
-		commits = append(commits, u.Commits...)
+		for _, l := range r.lakes {
+			k, ok := l.newest(u.Unit.Slot)
+			if !ok {
+				continue
+			}
+			c, err := l.read(ctx, k)
+			if err != nil {
+				return err
+			}
+			kept = append(kept, c)
+		}
 	}
-	e.SumUp(r.inputRoot, r.sinkRoot, commits)
+	e.SumUp(r.inputRoot, r.sinkRoot, done, kept)
 	return r.sendEvent(ctx, e)
 }
 

@@ -32,8 +32,9 @@ type Recording struct {
 type Unit struct {
 	// Name is the logical input, as a person would name it.
 	Name string
-	// Slot is what the unit is about: a hash of pipeline and logical input,
-	// which does not change when the input's bytes or place do.
+	// Slot is what the unit is about: a hash of the pipeline's name and of
+	// where the recording lies or what the group has in common. It does not
+	// change when the bytes or the pipeline do.
 	Slot string
 	// Revision is what result it should have: a hash of the identity of its
 	// inputs and of the pipeline.
@@ -81,14 +82,14 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 			return nil, fmt.Errorf("input %s: nothing matches %s: %w", in.Name, in.URI.Value, pipeline.ErrNotFound)
 		}
 		for _, rec := range found {
-			name, err := logicalName(in, rec, joined)
+			name, key, err := logicalInput(in, rec, joined)
 			if err != nil {
 				return nil, err
 			}
-			u := units[name]
+			u := units[key]
 			if u == nil {
-				u = &Unit{Name: name, Slot: hash(slotDigits, p.Name, name)}
-				units[name] = u
+				u = &Unit{Name: name, Slot: hash(slotDigits, p.Name, key)}
+				units[key] = u
 			}
 			u.Recordings = append(u.Recordings, rec)
 		}
@@ -99,13 +100,13 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 		u.Revision = hash(revisionDigits, u.identity(), plan)
 		out = append(out, u)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	sort.Slice(out, func(i, j int) bool {
+		return out[i].Name < out[j].Name || out[i].Name == out[j].Name && out[i].Slot < out[j].Slot
+	})
 	return out, nil
 }
 
 // identity says which bytes a unit is made of, and which attributes it has.
-// Where the recordings lie is not part of it: moved as they are, they need not
-// be processed again.
 func (u *Unit) identity() string {
 	var b strings.Builder
 	for _, r := range u.Recordings {
@@ -128,25 +129,40 @@ func sameGroups(inputs []*config.Input) bool {
 	return true
 }
 
-// logicalName names the unit a recording belongs to.
-func logicalName(in *config.Input, rec *Recording, joined bool) (string, error) {
+// logicalInput names the unit a recording belongs to, and returns what tells
+// it from other units: where the recording lies, or the values by which the
+// input is grouped.
+func logicalInput(in *config.Input, rec *Recording, joined bool) (name, key string, err error) {
 	if len(in.Group) == 0 {
-		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], nil
+		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.Object.URI), nil
 	}
 	var parts []string
 	for _, g := range in.Group {
 		v, ok := rec.Attributes[g]
 		if !ok {
-			return "", &pipeline.Issue{Pos: in.Pos, Path: "inputs." + in.Name + ".group.by",
+			return "", "", &pipeline.Issue{Pos: in.Pos, Path: "inputs." + in.Name + ".group.by",
 				Message: fmt.Sprintf("recordings have no attribute %q: capture it in the uri as {%s}", g, g)}
 		}
 		parts = append(parts, g+"="+v)
 	}
-	name := strings.Join(parts, "/")
+	name = strings.Join(parts, "/")
 	if !joined {
 		name = in.Name + "/" + name
 	}
-	return name, nil
+	return name, name, nil
+}
+
+// recordingID names a recording in the rows made of it: its key in the bucket,
+// or its path as the pipeline spells it. It does not depend on where the globs
+// of the pattern begin.
+func recordingID(uri string) string {
+	if scheme, rest, ok := strings.Cut(uri, "://"); ok {
+		if _, key, ok := strings.Cut(rest, "/"); ok && scheme != "file" {
+			return key
+		}
+		return rest
+	}
+	return uri
 }
 
 // find lists the recordings of an input in order of their keys.
@@ -180,10 +196,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 			own++
 			return nil
 		}
-		attrs := map[string]string{graph.RecordingAttribute: obj.Key}
-		if obj.Key == "" {
-			attrs[graph.RecordingAttribute] = path.Base(obj.URI)
-		}
+		attrs := map[string]string{graph.RecordingAttribute: recordingID(obj.URI)}
 		for k, v := range in.Attributes {
 			attrs[k] = v
 		}
@@ -227,6 +240,9 @@ func (r *Runner) ownFile() func(uri string) bool {
 
 // absolute makes local paths comparable.
 func absolute(uri string) string {
+	if path, ok := strings.CutPrefix(uri, "file://"); ok {
+		return path
+	}
 	if strings.Contains(uri, "://") {
 		return uri
 	}

@@ -363,3 +363,30 @@ func TestClockWindow(t *testing.T) {
 		t.Errorf("%d rows refused, %d written", sum.Totals.Rejected, sum.Totals.Written)
 	}
 }
+
+// Recordings of one name in two places never replace each other, and a wider
+// pattern finds what a narrower one has done.
+func TestSlotsTellRecordingsApart(t *testing.T) {
+	lake := newLake()
+	run := func(uri string) *runner.Summary {
+		text := "pipeline: slots\ninputs: {in: {uri: \"" + uri + "\"}}\noutputs: {lake: {use: parquet, from: in, uri: " + lake + "}}\n"
+		sum, err := testRun(t, text, nil)
+		if err != nil || sum.Failure() != nil {
+			t.Fatal(err, sum.Failure())
+		}
+		return sum
+	}
+	run("TESTDATA/drives/v02/20260302T081500Z/roof.mcap")
+	first := contents(t, lake)
+	run("TESTDATA/drives/v03/20260302T081500Z/roof.mcap")
+	second := contents(t, lake)
+	for k, v := range first {
+		if second[k] != v {
+			t.Errorf("%s was replaced by another recording of the same name", k)
+		}
+	}
+	if sum := run("TESTDATA/drives/*/*/roof.mcap"); sum.Count(runner.Skipped) != 2 || sum.Count(runner.Done) != 0 {
+		t.Errorf("a wider pattern: %d skipped, %d done", sum.Count(runner.Skipped), sum.Count(runner.Done))
+	}
+	sameContents(t, second, contents(t, lake))
+}

@@ -114,7 +114,8 @@ func (s *Summary) Failure() error {
 	for _, u := range s.Units {
 		if u.Outcome == Failed {
 			errs = append(errs, fmt.Errorf("unit %s: %w", u.Unit.Name, u.Err))
-			transient = transient && pipeline.IsTransient(u.Err)
+			// A recording that changed is listed anew by the next run.
+			transient = transient && (pipeline.IsTransient(u.Err) || errors.Is(u.Err, pipeline.ErrChanged))
 		}
 	}
 	if len(errs) == 0 {

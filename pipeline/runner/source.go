@@ -63,7 +63,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 	opt.Reject = s.reject
 	dec, err := r.format.Format.Open(ctx, r.source, r.desc, sel, opt)
 	if err != nil {
-		return fmt.Errorf("opening %s: %w", r.Object.URI, err)
+		return located("opening", r.Object.URI, err)
 	}
 	defer func() {
 		if cerr := dec.Close(); err == nil && cerr != nil {
@@ -84,7 +84,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			if c := context.Cause(ctx); c != nil {
 				return c
 			}
-			return fmt.Errorf("reading %s: %w", r.Object.URI, err)
+			return located("reading", r.Object.URI, err)
 		}
 		if el.Batch == nil {
 			if err := s.forwardMark(el.Mark, byName); err != nil {

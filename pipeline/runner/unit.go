@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -74,7 +75,7 @@ func (u *unitRun) describe(ctx context.Context) error {
 		}
 		desc, err := format.Format.Describe(ctx, rs)
 		if err != nil {
-			return fmt.Errorf("describing %s: %w", r.Object.URI, err)
+			return located("describing", r.Object.URI, err)
 		}
 		attrs := make(map[string]string)
 		for k, v := range desc.Attributes {
@@ -100,6 +101,15 @@ func (u *unitRun) describe(ctx context.Context) error {
 		u.date = time.Unix(0, start).UTC().Format(time.DateOnly)
 	}
 	return nil
+}
+
+// located says of which object an error is, unless it says so itself.
+func located(doing, uri string, err error) error {
+	var d *pipeline.DecodeError
+	if errors.As(err, &d) && d.Object == uri {
+		return err
+	}
+	return fmt.Errorf("%s %s: %w", doing, uri, err)
 }
 
 // formatOf finds the format of a recording: the declared one, or by a look at
