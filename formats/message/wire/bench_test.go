@@ -91,6 +91,7 @@ var loads = []struct {
 	{"Odometry", "nav_msgs/Odometry", 1500, 1, 0, nil},
 	{"Odometry_4_columns", "nav_msgs/Odometry", 1500, 1, 0, []string{"header.stamp", "pose.pose.position.x", "pose.pose.position.y", "twist.twist.linear.x"}},
 	{"JointState_7", "sensor_msgs/JointState", 3000, 7, 0, nil},
+	{"JointState_4_10000_messages", "sensor_msgs/JointState", 10000, 4, 0, nil}, // its allocs/op are those of 10,000 messages
 	{"TFMessage_3", "tf2_msgs/TFMessage", 3000, 3, 0, nil},
 	{"Path_50", "nav_msgs/Path", 100, 50, 0, nil},
 	{"Diagnostics_5", "diagnostic_msgs/DiagnosticArray", 500, 5, 0, nil},
