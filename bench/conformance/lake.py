@@ -144,7 +144,7 @@ def wanted(table, source, vehicle, types):
     out = {
         "vehicle_id": [vehicle] * n,
         "drive_id": ["20260302T081500Z"] * n,
-        "recording_id": [f"{vehicle}/20260302T081500Z/roof.{kind}"] * n,
+        "recording_id": [f"testdata/drives/{vehicle}/20260302T081500Z/roof.{kind}"] * n,
         "logger": ["roof"] * n,
         "ts": [t // 1000 for t in stamps],
         "ts_ns": stamps,
