@@ -32,13 +32,8 @@ func Registry() *pipeline.Registry {
 		Summary: "ROS 1 bags",
 		Doc: "Reads ROS 1 bags of version 2.0 with chunks stored plain or compressed with lz4 or bz2, by their index or by scanning, also when truncated or not closed. " +
 			"Encrypted bags and older versions are refused by name."})
-	reg.AddFormat(pipeline.FormatSpec{Format: drivestats.New(), Extensions: []string{"csv"}, Behaviour: 1,
-		Summary: "Backblaze drive-stats CSVs",
-		Doc: "Reads the daily files of Backblaze's hard-drive statistics, plain, gzip or zstd, of all years: the table drive_stats always has every column known, " +
-			"those that a file lacks are null."})
-	reg.AddFormat(pipeline.FormatSpec{Format: csv.New(), Extensions: []string{"csv"}, Behaviour: 1,
-		Summary: "CSV tables with a header",
-		Doc:     "Reads a CSV file with a header row as one table named after the file; types are found over the whole file. Meant for tables of moderate size, such as those that lookup joins with."})
+	reg.AddFormat(drivestats.FormatSpec())
+	reg.AddFormat(csv.FormatSpec())
 	reg.AddStage(filter.Spec())
 	reg.AddStage(derive.Spec())
 	reg.AddStage(lookup.Spec())

@@ -30,7 +30,8 @@ func FormatSpec() pipeline.FormatSpec {
 		Summary: "Backblaze Drive Stats: one CSV of a drive fleet per day",
 		Doc: "The table drive_stats has all columns of all years; those a file lacks are null, unknown ones are kept. Plain, gzip or zstd; LF, CR LF or CR. " +
 			"The date is that of the cell where it is within a day of the file's name, otherwise that of the name. Zip archives are not read.",
-		Behaviour: 1,
+		Extensions: []string{"csv"},
+		Behaviour:  1,
 	}
 }
 
