@@ -11,6 +11,18 @@ import (
 // Name is the name of the format.
 const Name = "mcap"
 
+// FormatSpec announces the format, with the message encodings it decodes.
+func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
+	return pipeline.FormatSpec{
+		Format:  New(encodings...),
+		Summary: "MCAP recordings",
+		Doc: "Chunks stored plain or compressed with lz4 or zstd are read by the index or by scanning, also when the file is damaged. Messages in ros1 (ros1msg) and " +
+			"cdr (ros2msg) become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
+		Extensions: []string{"mcap"},
+		Behaviour:  1,
+	}
+}
+
 // Format reads MCAP files. It is a pipeline.Format.
 type Format struct {
 	// Limits on what a file may claim; set before use.

@@ -22,6 +22,18 @@ var magicNames = []string{"#ROSBAG", "#ROSRECORD", "#ROSLOG"}
 // received.
 var envelope = []message.Envelope{message.LogTime}
 
+// FormatSpec announces the format, with the message encodings it may use.
+func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
+	return pipeline.FormatSpec{
+		Format:  New(encodings...),
+		Summary: "ROS 1 bags",
+		Doc: "Bags of version 2.0 with chunks stored plain or compressed with lz4 or bz2 are read by their index or by scanning, also when truncated or not closed. " +
+			"Encrypted bags and older versions are refused by name.",
+		Extensions: []string{"bag", "active"},
+		Behaviour:  1,
+	}
+}
+
 // Format reads ROS 1 bags.
 type Format struct {
 	encodings []message.Encoding
