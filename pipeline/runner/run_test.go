@@ -144,7 +144,7 @@ func sameContents(t *testing.T, a, b map[string]string) {
 // Buffers are not used after they were freed, and all are freed.
 func TestMemoryIsGivenBackOnce(t *testing.T) {
 	poisoned, plain := newLake(), newLake()
-	sum, err := testRun(t, strings.ReplaceAll(samplePipeline, "LAKE", poisoned), nil)
+	sum, err := testRun(t, strings.ReplaceAll(samplePipeline, "LAKE", poisoned), func(r *runner.Runner) { r.Jobs = 3 })
 	if err != nil || sum.Failure() != nil || sum.Count(runner.Done) != 3 {
 		t.Fatalf("%+v %v %v", sum.Totals, err, sum.Failure())
 	}
