@@ -64,6 +64,10 @@ type Description struct {
 	HasTime     bool
 	Tables      []TableInfo
 	Compression []Compression
+	// Attachments are files kept inside the recording, or beside it.
+	Attachments []Attachment
+	// Details are facts peculiar to the format: metadata, events, history.
+	Details []Detail
 	// Attributes found inside the file (vehicle, drive, logger, ...).
 	Attributes map[string]string
 	Problems   []Problem
@@ -86,6 +90,40 @@ type TableInfo struct {
 	// Start and End on the log clock, where HasTime.
 	Start, End int64
 	HasTime    bool
+}
+
+// Attachment is a file that travels with a recording. A format that lists any
+// implements Extractor.
+type Attachment struct {
+	Name      string // as in the source: a name to show, never a path to write to
+	MediaType string
+	Size      int64 // -1 where unknown
+	Offset    int64 // of the attachment in the object; -1 where it lies outside
+	Time      int64 // of logging, in ns since the epoch, where HasTime
+	HasTime   bool
+	// External is where an attachment outside the recording is said to lie.
+	External string
+}
+
+// Extractor is implemented by formats whose recordings carry attachments.
+type Extractor interface {
+	// OpenAttachment streams attachment i of the description. A checksum that
+	// the recording holds is verified at the end, where Read then fails.
+	OpenAttachment(ctx context.Context, src Source, d *Description, i int) (io.ReadCloser, error)
+}
+
+// Detail is one fact that only this format knows, for people to read: a
+// metadata record, an event, an entry of the file history, a source.
+type Detail struct {
+	Kind   string        `json:"kind"` // metadata, event, history, source, hierarchy, ...
+	Name   string        `json:"name,omitempty"`
+	Fields []DetailField `json:"fields,omitempty"`
+}
+
+// DetailField is one named value of a detail.
+type DetailField struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Compression sums up the chunks that use one codec.

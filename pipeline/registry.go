@@ -26,6 +26,13 @@ type FormatSpec struct {
 	Extensions []string
 	// Behaviour is raised whenever the rows decoded from the same bytes change.
 	Behaviour int
+	// Config returns a pointer to a zero struct of settings, tagged as package
+	// config describes; nil for a format without any. Settings stand under
+	// formats.<name> of an input, and are part of the fingerprint.
+	Config func() any
+	// Configure returns the format as settings that were decoded without error
+	// want it; Format is the one without any. Mistakes are reported as Issues.
+	Configure func(ctx context.Context, config any, env Env) (Format, error)
 }
 
 // StageSpec announces a stage.
