@@ -37,10 +37,24 @@ func (f Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Descr
 	for i := range rec.conns {
 		channels[i] = int32(rec.conns[i].table)
 	}
+	srcs := pipeline.Parts(src)
+	if len(srcs) != len(rec.parts) {
+		return nil, fmt.Errorf("opening %s: %d objects, and the description is of %d", src.Object().URI, len(srcs), len(rec.parts))
+	}
+	var uris []string
+	for _, s := range srcs {
+		uris = append(uris, s.Object().URI)
+	}
+	latched := message.NewLatched(rec.tables, channels, sel)
+	if err := rec.findLatched(ctx, srcs, latched); err != nil {
+		return nil, err
+	}
+	r := newReader(srcs, rec, sel, latched)
 	return message.NewEngine(ctx, message.Config{
 		Format:    Name,
 		Object:    src.Object().URI,
-		Walker:    newReader(src, rec, sel),
+		Objects:   uris,
+		Walker:    r,
 		Tables:    rec.tables,
 		Channels:  channels,
 		Selection: sel,
@@ -50,7 +64,8 @@ func (f Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Descr
 
 // pick is a chunk to be read.
 type pick struct {
-	chunk   int32
+	chunk   int32 // -1: nothing is read, what was passed over is told
+	part    int
 	skipped [2]int32 // chunks passed over before it, a range
 	ordinal int64    // of its first message
 	// minLater is the first time in the picks after this one.
@@ -63,53 +78,111 @@ type pick struct {
 // reader is the message.Walker of bags. Fetch and Close are called by one
 // goroutine, Unpack by many; the recording is only read.
 type reader struct {
-	rec    *recording
-	picks  []pick
-	at     int
-	tail   [2]int32 // chunks passed over after the last pick
-	stream stream
-	lookup lookup
+	rec     *recording
+	picks   []pick
+	at      int
+	stream  stream
+	lookups []lookup // by part
+	latched *message.Latched
 }
 
-func newReader(src pipeline.Source, rec *recording, sel pipeline.Selection) *reader {
-	r := &reader{rec: rec, stream: stream{src: src}, lookup: newLookup(rec.conns)}
+func newReader(srcs []pipeline.Source, rec *recording, sel pipeline.Selection, latched *message.Latched) *reader {
 	skips := newSkipper(rec, sel)
-	var ordinal int64
-	from := int32(0)
-	for i := range rec.chunks {
-		c := &rec.chunks[i]
-		if !skips.chunk(c) {
-			p := pick{chunk: int32(i), skipped: [2]int32{from, int32(i)}, ordinal: ordinal, off: c.dataOff, length: c.dataLen}
-			if c.dataLen < 0 {
-				p.off, p.length = c.off, rec.extent(c)
-				if p.length > maxGuess {
-					p.length = chunkHeaderStep
+	r := newPicker(srcs, rec, sel.Order, func(i int) bool { return latched.Has(i) || !skips.chunk(&rec.chunks[i]) })
+	r.latched = latched
+	return r
+}
+
+// newPicker makes a reader of the chunks that are wanted.
+func newPicker(srcs []pipeline.Source, rec *recording, order pipeline.Order, wanted func(i int) bool) *reader {
+	r := &reader{rec: rec, stream: stream{srcs: srcs}}
+	from := 0
+	for p := range rec.parts {
+		r.lookups = append(r.lookups, newLookup(rec.conns, p))
+		var ordinal int64
+		i := from
+		for ; i < len(rec.chunks) && rec.chunks[i].part == p; i++ {
+			c := &rec.chunks[i]
+			if wanted(i) {
+				k := pick{chunk: int32(i), part: p, skipped: [2]int32{int32(from), int32(i)}, ordinal: ordinal, off: c.dataOff, length: c.dataLen}
+				if c.dataLen < 0 {
+					k.off, k.length = c.off, rec.extent(c)
+					if k.length > maxGuess {
+						k.length = chunkHeaderStep
+					}
 				}
+				r.picks = append(r.picks, k)
+				from = i + 1
 			}
-			r.picks = append(r.picks, p)
-			from = int32(i) + 1
+			ordinal += c.messages
 		}
-		ordinal += c.messages
+		if from < i || rec.parts[p].lost > 0 {
+			r.picks = append(r.picks, pick{chunk: -1, part: p, skipped: [2]int32{int32(from), int32(i)}})
+			from = i
+		}
 	}
-	r.tail = [2]int32{from, int32(len(rec.chunks))}
-	if sel.Order == pipeline.LogOrder {
-		slices.SortStableFunc(r.picks, func(a, b pick) int {
-			return cmp.Compare(rec.chunks[a.chunk].first(), rec.chunks[b.chunk].first())
-		})
+	if order == pipeline.LogOrder {
+		slices.SortStableFunc(r.picks, func(a, b pick) int { return cmp.Compare(r.first(&a), r.first(&b)) })
 	}
 	later := int64(math.MaxInt64)
 	for i := len(r.picks) - 1; i >= 0; i-- {
 		p := &r.picks[i]
 		p.minLater = later
-		later = min(later, rec.chunks[p.chunk].first())
+		later = min(later, r.first(p))
 		p.runEnd = p.off + p.length
 		if i+1 < len(r.picks) {
-			if n := &r.picks[i+1]; n.off >= p.runEnd && n.off-p.runEnd <= maxGap {
+			if n := &r.picks[i+1]; n.part == p.part && n.chunk >= 0 && n.off >= p.runEnd && n.off-p.runEnd <= maxGap {
 				p.runEnd = n.runEnd
 			}
 		}
 	}
 	return r
+}
+
+// first is a time before which what is picked has no message.
+func (r *reader) first(p *pick) int64 {
+	if p.chunk < 0 {
+		return math.MaxInt64
+	}
+	return r.rec.chunks[p.chunk].first()
+}
+
+// findLatched looks for the last messages before the range of latched tables.
+func (r *recording) findLatched(ctx context.Context, srcs []pipeline.Source, latched *message.Latched) error {
+	candidates := latched.Candidates(len(r.chunks), func(i int) message.BlockTimes {
+		c := &r.chunks[i]
+		b := message.BlockTimes{Start: c.start, End: c.end, Known: c.counted && !c.salvage}
+		for _, n := range r.counts[c.countFrom:c.countTo] {
+			if k, ok := r.conn(c.part, n.conn); ok && n.count > 0 {
+				b.Channels = append(b.Channels, int32(k))
+			}
+		}
+		return b
+	})
+	if len(candidates) == 0 {
+		return nil
+	}
+	rd := newPicker(srcs, r, pipeline.StorageOrder, func(i int) bool {
+		_, ok := slices.BinarySearch(candidates, i)
+		return ok
+	})
+	defer rd.Close()
+	b := &message.Block{}
+	for {
+		*b = message.Block{Stored: b.Stored[:0], Buffer: b.Buffer[:0], Records: b.Records[:0], Scratch: b.Scratch}
+		at := rd.at
+		err := rd.Fetch(ctx, b)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = rd.Unpack(ctx, b)
+		}
+		if err != nil {
+			return &pipeline.DecodeError{Object: srcs[b.Object].Object().URI, Format: Name, Offset: b.Offset, Record: -1, Err: err}
+		}
+		latched.Show(int(rd.picks[at].chunk), b.Records)
+	}
 }
 
 // first is a time before which the chunk has no message.
@@ -152,7 +225,7 @@ func (s *skipper) chunk(c *chunk) bool {
 	outside := c.end < s.from || s.to != 0 && c.start >= s.to
 	wanted := s.wanted == nil
 	for _, n := range s.rec.counts[c.countFrom:c.countTo] {
-		i, ok := s.rec.byID[n.conn]
+		i, ok := s.rec.conn(c.part, n.conn)
 		if !ok {
 			return false
 		}
@@ -166,6 +239,7 @@ type blockState struct {
 	r        *reader
 	block    *message.Block
 	chunk    *chunk // nil: nothing to unpack
+	at       int    // of chunk in the recording
 	payload  int    // where in Stored the data begin
 	unpacker unpacker
 	walker   chunkWalker
@@ -181,25 +255,26 @@ func (r *reader) Fetch(ctx context.Context, b *message.Block) error {
 	}
 	s.block, s.chunk = b, nil
 	if r.at == len(r.picks) {
-		r.skip(b, r.tail)
-		r.tail = [2]int32{}
-		if len(b.Skipped) > 0 {
-			b.MinLater = math.MaxInt64
-			return nil
-		}
 		return io.EOF
 	}
 	p := &r.picks[r.at]
 	r.at++
-	c := &r.rec.chunks[p.chunk]
-	b.Offset, b.Ordinal, b.MinLater = c.off, p.ordinal, p.minLater
+	b.Object, b.Ordinal, b.MinLater = p.part, p.ordinal, p.minLater
 	r.skip(b, p.skipped)
+	if p.chunk < 0 {
+		b.Offset = -1
+		b.LostBytes += r.rec.parts[p.part].lost
+		return nil
+	}
+	c := &r.rec.chunks[p.chunk]
+	b.Offset = c.off
+	s.at = int(p.chunk)
 	if p.length > maxChunk {
 		lose(b, c, "bad_chunk", p.length, fmt.Sprintf("%v: chunk of %d bytes", pipeline.ErrLimit, p.length))
 		return nil
 	}
 	b.Stored = resize(b.Stored, p.length)
-	if err := r.stream.read(ctx, b.Stored, p.off, p.runEnd); err != nil {
+	if err := r.stream.read(ctx, p.part, b.Stored, p.off, p.runEnd); err != nil {
 		return fmt.Errorf("reading chunk: %w", err)
 	}
 	s.payload = 0
@@ -252,7 +327,7 @@ func (r *reader) header(ctx context.Context, b *message.Block, s *blockState, p 
 	}
 	rest := end - int64(n)
 	b.Stored = slices.Grow(b.Stored, int(rest))[:end]
-	if err := r.stream.read(ctx, b.Stored[n:], p.off+int64(n), 0); err != nil {
+	if err := r.stream.read(ctx, p.part, b.Stored[n:], p.off+int64(n), 0); err != nil {
 		return false, fmt.Errorf("reading chunk: %w", err)
 	}
 	return true, nil
@@ -263,7 +338,11 @@ func (r *reader) skip(b *message.Block, chunks [2]int32) {
 	for i := chunks[0]; i < chunks[1]; i++ {
 		c := &r.rec.chunks[i]
 		for _, n := range r.rec.counts[c.countFrom:c.countTo] {
-			b.Skipped = append(b.Skipped, message.ChannelCount{Channel: int32(r.rec.byID[n.conn]), Count: int64(n.count)})
+			k, ok := r.rec.conn(c.part, n.conn)
+			if !ok {
+				k = -1
+			}
+			b.Skipped = append(b.Skipped, message.ChannelCount{Channel: int32(k), Count: int64(n.count)})
 		}
 	}
 }
@@ -317,10 +396,11 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 	for i := range b.Records {
 		rec := &b.Records[i]
 		if rec.Channel != last || i == 0 {
-			last, channel = rec.Channel, r.lookup.channel(uint32(rec.Channel))
+			last, channel = rec.Channel, r.lookups[c.part].channel(uint32(rec.Channel))
 		}
 		rec.Channel = channel
 	}
+	b.Keep = r.latched.Keep(s.at, b.Keep)
 	if s.walker.odd > 0 {
 		b.Problems = append(b.Problems, message.BlockProblem{Kind: "bad_time", Offset: c.off,
 			Detail: fmt.Sprintf("%d times have a second of nanoseconds or more, which are added to the seconds", s.walker.odd)})
@@ -337,7 +417,7 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 
 // connection checks a connection record in a chunk against the one in use.
 func (s *blockState) connection(topic []byte, id uint32, data []byte) {
-	i := s.r.lookup.channel(id)
+	i := s.r.lookups[s.chunk.part].channel(id)
 	if i < 0 {
 		return
 	}
@@ -360,9 +440,12 @@ type lookup struct {
 // maxDense is how many ids are found without a map.
 const maxDense = 1 << 12
 
-func newLookup(conns []connection) lookup {
+func newLookup(conns []connection, part int) lookup {
 	l := lookup{rest: make(map[uint32]int32)}
 	for i := range conns {
+		if conns[i].part != part {
+			continue
+		}
 		id := conns[i].id
 		if id >= maxDense {
 			l.rest[id] = int32(i)
@@ -388,29 +471,30 @@ func (l *lookup) channel(id uint32) int32 {
 
 // stream reads ascending ranges of an object with as few requests as it can.
 type stream struct {
-	src      pipeline.Source
+	srcs     []pipeline.Source
+	part     int // that rc reads
 	rc       io.ReadCloser
 	pos, end int64 // of rc
 }
 
-// read fills p from off. A new request reaches to runEnd.
-func (s *stream) read(ctx context.Context, p []byte, off, runEnd int64) error {
+// read fills p from off of a part. A new request reaches to runEnd.
+func (s *stream) read(ctx context.Context, part int, p []byte, off, runEnd int64) error {
 	if len(p) == 0 {
 		return nil
 	}
 	end := off + int64(len(p))
-	if s.rc != nil && (off < s.pos || off-s.pos > maxGap || end > s.end) {
+	if s.rc != nil && (part != s.part || off < s.pos || off-s.pos > maxGap || end > s.end) {
 		if err := s.close(); err != nil {
 			return err
 		}
 	}
 	if s.rc == nil {
 		runEnd = max(runEnd, end)
-		rc, err := s.src.Reader(ctx, off, runEnd-off)
+		rc, err := s.srcs[part].Reader(ctx, off, runEnd-off)
 		if err != nil {
 			return err
 		}
-		s.rc, s.pos, s.end = rc, off, runEnd
+		s.rc, s.part, s.pos, s.end = rc, part, off, runEnd
 	}
 	if off > s.pos {
 		n, err := io.CopyN(io.Discard, s.rc, off-s.pos)

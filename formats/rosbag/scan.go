@@ -54,7 +54,7 @@ type scanner struct {
 // A chunk is unpacked only where it has to be: index data that follow it and
 // name none but known connections tell enough.
 func scan(ctx context.Context, in *file, head bagHeader) (*recording, error) {
-	s := &scanner{in: in, head: head, rec: &recording{}, conns: newConnections()}
+	s := &scanner{in: in, head: head, rec: &recording{parts: make([]part, 1)}, conns: newConnections()}
 	off := head.end
 	for off < in.size {
 		next, err := s.step(ctx, off)
@@ -67,7 +67,7 @@ func scan(ctx context.Context, in *file, head bagHeader) (*recording, error) {
 			return nil, err
 		}
 		if s.resyncs++; s.resyncs > maxResyncs {
-			s.problem("corrupt", off, true, "too much damage: the last %d bytes are not read", in.size-off)
+			s.lose("corrupt", off, in.size-off, "too much damage: the last %d bytes are not read", in.size-off)
 			break
 		}
 		if off, err = s.resync(ctx, off, bad); err != nil {
@@ -96,6 +96,12 @@ func (s *scanner) problem(kind string, off int64, loses bool, format string, arg
 		return
 	}
 	s.rec.problem(kind, off, loses, format, args...)
+}
+
+// lose tells of bytes that hold messages nobody can find.
+func (s *scanner) lose(kind string, off, bytes int64, format string, args ...any) {
+	s.problem(kind, off, true, format, args...)
+	s.rec.parts[0].lost += bytes
 }
 
 // step reads the record at off and returns where the next one begins.
@@ -135,7 +141,7 @@ func (s *scanner) step(ctx context.Context, off int64) (int64, error) {
 		}
 	case opBagHeader, opChunkInfo:
 	default:
-		s.problem("corrupt", off, true, "record with op %#02x and %d bytes of data is skipped", r.op, r.dataLen)
+		s.lose("corrupt", off, min(r.end(), s.in.size)-off, "record with op %#02x and %d bytes of data is skipped", r.op, r.dataLen)
 	}
 	if r.end() > s.in.size {
 		return 0, s.in.truncated(off, fmt.Sprintf("inside a record with op %#02x", r.op))
@@ -221,7 +227,11 @@ func (s *scanner) chunk(ctx context.Context, r *record) (int64, error) {
 			next = s.in.size
 		}
 		c.salvage, c.reported = true, true
-		s.problem("truncated", r.off, true, "chunk was not written to its end: %d bytes of it are there", next-c.dataOff)
+		missing := max(0, end-next)
+		if end == math.MaxInt64 {
+			missing = 0 // nobody knows
+		}
+		s.lose("truncated", r.off, missing, "chunk was not written to its end: %d bytes of it are there", next-c.dataOff)
 		c.dataLen, end = next-c.dataOff, next
 	}
 	s.begin(c)
@@ -418,10 +428,13 @@ func (s *scanner) resync(ctx context.Context, off int64, bad *pipeline.DecodeErr
 	if err != nil {
 		return 0, err
 	}
-	if zero {
+	switch {
+	case zero:
 		s.problem("padding", off, false, "%d zero bytes between records", next-off)
-	} else {
-		s.problem(kind, bad.Offset, loses, "%d bytes skipped: %v", next-off, bad.Err)
+	case loses:
+		s.lose(kind, bad.Offset, next-off, "%d bytes skipped: %v", next-off, bad.Err)
+	default:
+		s.problem(kind, bad.Offset, false, "%d bytes skipped: %v", next-off, bad.Err)
 	}
 	return next, nil
 }
