@@ -1,7 +1,6 @@
 package message
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,10 +28,7 @@ const (
 type Config struct {
 	Format string // name of the container format, for errors
 	Object string // URI, for errors
-	// Objects are the URIs of a recording that consists of several objects.
-	// The origin of rows of object i is Options.Object + i.
-	Objects []string
-	Walker  Walker // closed by the engine, also when NewEngine fails
+	Walker Walker // closed by the engine, also when NewEngine fails
 	// Tables of the recording, selected or not, with distinct names.
 	Tables []*Table
 	// Channels holds for each channel the index of its table.
@@ -70,9 +66,8 @@ type Engine struct {
 	head     int // of queue
 	pending  []*tableState
 	waiting  int64 // bytes of pending fragments
-	object   int   // that ordinal counts in
 	ordinal  int64 // of the next record in storage order
-	mark     place // last watermark sent
+	mark     int64 // last watermark sent
 	unknown  pipeline.TableCounts
 	problems []pipeline.Problem
 	dropped  int64
@@ -84,16 +79,6 @@ type Engine struct {
 }
 
 var _ pipeline.Decoder = (*Engine)(nil)
-
-// place is a record of one of the objects.
-type place struct {
-	object int
-	record int64
-}
-
-func (p place) compare(q place) int {
-	return cmp.Or(cmp.Compare(p.object, q.object), cmp.Compare(p.record, q.record))
-}
 
 // tableState is a table of the recording at work.
 type tableState struct {
@@ -166,7 +151,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		mem:       cfg.Options.Allocator,
 		batchRows: cfg.Options.BatchRows,
 		batchSize: min(cfg.Options.BatchBytes, maxBatch),
-		mark:      place{record: -1},
+		mark:      -1,
 		unknown:   pipeline.TableCounts{Indexed: -1},
 	}
 	e.budget.freed = make(chan struct{}, 1)
@@ -211,25 +196,13 @@ func newEngine(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// fail says where decoding failed, in the first object of the recording.
+// fail says where decoding failed.
 func (e *Engine) fail(table string, offset, record int64, err error) error {
-	return e.failIn(0, table, offset, record, err)
-}
-
-// uri names an object of the recording.
-func (e *Engine) uri(object int) string {
-	if object < len(e.cfg.Objects) {
-		return e.cfg.Objects[object]
-	}
-	return e.cfg.Object
-}
-
-func (e *Engine) failIn(object int, table string, offset, record int64, err error) error {
 	var d *pipeline.DecodeError
 	if errors.As(err, &d) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &pipeline.DecodeError{Object: e.uri(object), Format: e.cfg.Format, Table: table, Offset: offset, Record: record, Err: err}
+	return &pipeline.DecodeError{Object: e.cfg.Object, Format: e.cfg.Format, Table: table, Offset: offset, Record: record, Err: err}
 }
 
 // fetch runs ahead of the workers. It ends with a job that holds the error,
@@ -249,7 +222,7 @@ func (e *Engine) fetch(ctx context.Context) {
 		if err := e.cfg.Walker.Fetch(ctx, &j.block); err != nil {
 			j.err = err
 			if !errors.Is(err, io.EOF) {
-				j.err = e.failIn(j.block.Object, "", j.block.Offset, -1, err)
+				j.err = e.fail("", j.block.Offset, -1, err)
 			}
 			j.done <- struct{}{}
 			e.order <- j
@@ -273,7 +246,6 @@ func (j *job) reset() {
 		Records:  b.Records[:0],
 		Problems: b.Problems[:0],
 		Skipped:  b.Skipped[:0],
-		Keep:     b.Keep[:0],
 		Scratch:  b.Scratch,
 	}
 	if cap(b.Records) > maxKept/32 {

@@ -29,9 +29,8 @@ type fragment struct {
 	bytes int64
 	// rows holds for each row its position among the records of the block; from
 	// the merge on, its ordinal less first.
-	rows   []uint32
-	object int
-	first  int64
+	rows  []uint32
+	first int64
 	// The rest is for LogOrder: the log time of each row, how many rows are gone
 	// already, and in a pending fragment the ordinal of each row with the largest.
 	times    []int64
@@ -41,9 +40,6 @@ type fragment struct {
 
 	kept int64 // bytes held while it lies in the free list
 }
-
-// place is that of record first.
-func (f *fragment) place() place { return place{f.object, f.first} }
 
 func (f *fragment) release() {
 	for _, c := range f.cols {
@@ -189,7 +185,7 @@ func (w *worker) sort(j *job, recs []Record) {
 			t.unselected++
 		case r.LogTime < 0 || r.PublishTime < 0:
 			j.bad = append(j.bad, badRow{table, uint32(i), errTime})
-		case r.LogTime < from && !slices.Contains(j.block.Keep, uint32(i)) || to != 0 && r.LogTime >= to:
+		case r.LogTime < from || to != 0 && r.LogTime >= to:
 			t.unselected++
 		default:
 			lists[i] = s - 1

@@ -74,7 +74,7 @@ func (f *fragment) before(g *fragment) bool {
 	if a, b := f.times[f.at], g.times[g.at]; a != b {
 		return a < b
 	}
-	return place{f.object, f.first + int64(f.rows[f.at])}.compare(place{g.object, g.first + int64(g.rows[g.at])}) < 0
+	return f.first+int64(f.rows[f.at]) < g.first+int64(g.rows[g.at])
 }
 
 // addRun appends rows [from, to) of f to the next batch of its table. Ordinals
@@ -85,13 +85,13 @@ func (e *Engine) addRun(f *fragment, from, to int) {
 	for from < to {
 		if t.pending == nil {
 			p := e.take(t)
-			p.object, p.first = f.object, f.first+int64(f.rows[from])
+			p.first = f.first + int64(f.rows[from])
 			p.last = p.first
 			e.hold(t, p)
 		}
 		p := t.pending
 		k := 0
-		for p.object == f.object && k < min(to-from, e.batchRows-p.n, stepRows) && p.admit(f.first+int64(f.rows[from+k])) {
+		for k < min(to-from, e.batchRows-p.n, stepRows) && p.admit(f.first+int64(f.rows[from+k])) {
 			k++
 		}
 		for i, c := range p.cols {

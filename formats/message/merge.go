@@ -1,9 +1,9 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"path"
 	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -15,9 +15,6 @@ func (e *Engine) merge(j *job) error {
 		return j.err
 	}
 	b := &j.block
-	if b.Object != e.object {
-		e.object, e.ordinal = b.Object, 0
-	}
 	e.skip(b.Skipped)
 	base := max(e.ordinal, b.Ordinal)
 	if e.cfg.Selection.Order == pipeline.LogOrder {
@@ -25,9 +22,6 @@ func (e *Engine) merge(j *job) error {
 	}
 	e.ordinal = base + int64(len(b.Records))
 	for _, p := range b.Problems {
-		if len(e.cfg.Objects) > 1 {
-			p.Detail = path.Base(e.uri(b.Object)) + ": " + p.Detail
-		}
 		e.problem(pipeline.Problem{Kind: p.Kind, Offset: p.Offset, Detail: p.Detail, Loses: p.Loses})
 	}
 	e.unknown.LostBytes += b.LostBytes
@@ -44,7 +38,7 @@ func (e *Engine) merge(j *job) error {
 	before := len(e.queue)
 	if e.cfg.Selection.Order == pipeline.LogOrder {
 		for i, f := range j.fragments {
-			f.object, f.first = b.Object, base
+			f.first = base
 			e.held = append(e.held, f)
 			j.fragments[i] = nil
 		}
@@ -52,7 +46,7 @@ func (e *Engine) merge(j *job) error {
 	} else {
 		for i, f := range j.fragments {
 			j.fragments[i] = nil
-			f.object, f.first = b.Object, base+int64(f.rows[0])
+			f.first = base + int64(f.rows[0])
 			for k, lead := len(f.rows)-1, f.rows[0]; k >= 0; k-- {
 				f.rows[k] -= lead
 			}
@@ -94,11 +88,11 @@ func (e *Engine) reject(j *job, base int64) error {
 		}
 		record := base + int64(bad.row)
 		if e.cfg.Options.Reject == nil {
-			return e.failIn(j.block.Object, name, j.block.Offset, record, bad.err)
+			return e.fail(name, j.block.Offset, record, bad.err)
 		}
 		row := pipeline.BadRow{
 			Table:  name,
-			Object: e.uri(j.block.Object),
+			Object: e.cfg.Object,
 			Record: record,
 			Offset: j.block.Offset,
 			Reason: bad.err.Reason(),
@@ -106,7 +100,7 @@ func (e *Engine) reject(j *job, base int64) error {
 			Raw:    j.block.Data[rec.Span.Start:rec.Span.End],
 		}
 		if err := e.cfg.Options.Reject(row); err != nil {
-			return e.failIn(j.block.Object, name, j.block.Offset, record, fmt.Errorf("rejecting a row: %w", err))
+			return e.fail(name, j.block.Offset, record, fmt.Errorf("rejecting a row: %w", err))
 		}
 		if counts.Rejected == nil {
 			counts.Rejected = make(map[string]int64)
@@ -156,7 +150,7 @@ const (
 
 // takes reports whether g may follow f in one batch.
 func (f *fragment) takes(g *fragment, batchRows int) bool {
-	return f.object == g.object && f.n+g.n <= batchRows && f.bytes+g.bytes <= math.MaxInt32/2 && deltaFits(f.first, g.first+int64(g.rows[len(g.rows)-1]))
+	return f.n+g.n <= batchRows && f.bytes+g.bytes <= math.MaxInt32/2 && deltaFits(f.first, g.first+int64(g.rows[len(g.rows)-1]))
 }
 
 // hold makes f the beginning of the next batch of t.
@@ -177,14 +171,14 @@ func (e *Engine) flush(t *tableState) {
 	}
 	t.pending = nil
 	e.waiting -= f.bytes
-	e.queue = append(e.queue, pipeline.Element{Batch: f.batch(e.cfg.Options.Object + f.object)})
+	e.queue = append(e.queue, pipeline.Element{Batch: f.batch(e.cfg.Options.Object)})
 	e.put(f)
 }
 
 // flushAll delivers all pending rows, tables in the order of their first row.
 func (e *Engine) flushAll() {
 	e.pending = e.compact()
-	slices.SortFunc(e.pending, func(a, b *tableState) int { return a.pending.place().compare(b.pending.place()) })
+	slices.SortFunc(e.pending, func(a, b *tableState) int { return cmp.Compare(a.pending.first, b.pending.first) })
 	for _, t := range e.pending {
 		e.flush(t)
 		t.listed = false
@@ -211,16 +205,14 @@ func (e *Engine) watermark() {
 	if e.cfg.Selection.Order == pipeline.LogOrder {
 		return
 	}
-	low := place{e.object, e.ordinal}
+	low := e.ordinal
 	e.pending = e.compact()
 	for _, t := range e.pending {
-		if p := t.pending.place(); p.compare(low) < 0 {
-			low = p
-		}
+		low = min(low, t.pending.first)
 	}
-	if low.compare(e.mark) > 0 {
+	if low > e.mark {
 		e.mark = low
-		e.queue = append(e.queue, pipeline.Element{Mark: pipeline.Watermark{Object: e.cfg.Options.Object + low.object, Record: low.record}})
+		e.queue = append(e.queue, pipeline.Element{Mark: pipeline.Watermark{Object: e.cfg.Options.Object, Record: low}})
 	}
 }
 

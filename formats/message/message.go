@@ -88,24 +88,20 @@ type Walker interface {
 // Fetch everything is empty, but Stored, Buffer, Records, Problems, Skipped and
 // Scratch keep their memory.
 type Block struct {
-	// Object is which of Config.Objects the block lies in. Those of one object
-	// follow each other in StorageOrder.
-	Object  int
 	Offset  int64  // of the chunk in the object
 	Stored  []byte // as fetched
 	Buffer  []byte // memory to decompress into
 	Data    []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
 	Records []Record
 	// Ordinal of the first message of the block, counted over all messages of
-	// the object in storage order. 0 means that it follows what was fetched
+	// the recording in storage order. 0 means that it follows what was fetched
 	// or skipped before. LogOrder needs it in every block.
 	Ordinal int64
 	// MinLater promises that no later block has a message logged before it.
 	// Only LogOrder reads it.
 	MinLater int64
-	// Skipped are messages before this block, in the same object, that were not
-	// fetched because nothing of them is selected. An index vouches for their
-	// number.
+	// Skipped are messages before this block that were not fetched because
+	// nothing of them is selected. An index vouches for their number.
 	Skipped []ChannelCount
 	// Codec, RawSize and CRC are the container's, from Fetch to Unpack. The
 	// engine reads RawSize to bound what is unpacked at one time.
@@ -114,10 +110,6 @@ type Block struct {
 	CRC     uint32
 	// Scratch is the container's own per-block state, kept when recycled.
 	Scratch any
-	// Keep lists, ascending, the places in Records of messages that are
-	// selected although they were logged before Selection.From: the last ones
-	// of latched tables. See Latched.
-	Keep []uint32
 	// Damage found by Fetch or Unpack.
 	Problems  []BlockProblem
 	LostBytes int64
