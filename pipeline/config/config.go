@@ -43,6 +43,7 @@ type Input struct {
 	ClockWindow time.Duration           `yaml:"clock_window" doc:"Rows whose declared clock leaves the log time range by more than this are rejected; not checked when left out." example:"24h"`
 	From        time.Time               `yaml:"from" doc:"Earliest log time, RFC 3339, inclusive." example:"2024-05-01T00:00:00Z"`
 	To          time.Time               `yaml:"to" doc:"Latest log time, RFC 3339, exclusive." example:"2024-06-01T00:00:00Z"`
+	Formats     section                 `yaml:"formats" doc:"Settings of formats, by the format's name." example:"{mdf4: {time_zone: Europe/Berlin}}"`
 	Exclude     []pipeline.Text         `yaml:"exclude" fingerprint:"-" doc:"Globs of objects to leave out." example:"[\"**/broken_*\"]"`
 
 	// Group is Grouping.By as plain names.
@@ -51,6 +52,19 @@ type Input struct {
 	// be decoded.
 	Partial bool
 }
+
+// FormatSettings are the settings of one format in an input.
+type FormatSettings struct {
+	Name string
+	Pos  pipeline.Pos
+	Path string
+	// Config is the format's configuration, nil when it could not be decoded
+	// without a mistake.
+	Config any
+}
+
+// FormatSettings lists the settings of formats in the order of the file.
+func (in *Input) FormatSettings() []FormatSettings { return in.Formats.formats }
 
 // Grouping says which recordings belong together.
 type Grouping struct {

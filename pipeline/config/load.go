@@ -19,9 +19,12 @@ type file struct {
 	Outputs     section       `yaml:"outputs" required:"true" doc:"Where tables are written, by name."`
 }
 
-// section is the mapping of inputs, stages or outputs. Its entries are decoded
-// one by one: the type of a node depends on its key use.
-type section struct{ value *Value }
+// section is a mapping whose entries are decoded one by one: the type of a node
+// depends on its key use, that of the settings of a format on its name.
+type section struct {
+	value   *Value
+	formats []FormatSettings // of the section formats of an input
+}
 
 var (
 	sectionType = reflect.TypeFor[section]()
@@ -117,6 +120,7 @@ func (l *inputLoader) load(fv Field) {
 			l.unknown(l.at("format"), "no format is called %s", in.Format, names)
 		}
 	}
+	l.formats()
 	l.attributes()
 	known := []string{"header", "log", "publish", "master"}
 	for _, c := range in.Clock {
@@ -142,6 +146,40 @@ func (l *inputLoader) load(fv Field) {
 		l.glob(e.Value.Match)
 		for _, c := range e.Value.Columns {
 			l.glob(c)
+		}
+	}
+}
+
+// formats decodes the settings of formats.
+func (l *inputLoader) formats() {
+	if l.in.Formats.value == nil {
+		return
+	}
+	for _, fv := range l.in.Formats.value.Fields {
+		set := FormatSettings{Name: fv.Key, Pos: fv.Pos, Path: l.path + ".formats." + fv.Key}
+		at := pipeline.Text{Value: fv.Key, Pos: fv.Pos, Path: set.Path}
+		spec, ok := l.reg.Format(fv.Key)
+		switch {
+		case !ok:
+			var names []string
+			for _, f := range l.reg.Formats() {
+				if f.Config != nil {
+					names = append(names, f.Format.Name())
+				}
+			}
+			l.unknown(at, "no format is called %s", fv.Key, names)
+			l.in.Partial = true
+		case spec.Config == nil:
+			l.issues.Add(at.Issuef(0, "%s has no settings", fv.Key))
+			l.in.Partial = true
+		default:
+			config := spec.Config()
+			if l.decoder.value(fv.Value, set.Path, reflect.ValueOf(config).Elem(), nil) {
+				set.Config = config
+			} else {
+				l.in.Partial = true
+			}
+			l.in.Formats.formats = append(l.in.Formats.formats, set)
 		}
 	}
 }

@@ -138,6 +138,9 @@ func isEmpty(rv reflect.Value) bool {
 		if rv.Type() == textType {
 			return rv.Field(0).Len() == 0
 		}
+		if rv.Type() == sectionType {
+			return len(rv.Interface().(section).formats) == 0
+		}
 		if isOrderedMap(rv.Type()) {
 			return rv.FieldByName("Entries").Len() == 0
 		}
@@ -197,6 +200,15 @@ func (e *encoder) value(rv reflect.Value, f *field) {
 		return
 	case t == timeType:
 		e.string(rv.Interface().(time.Time).UTC().Format(time.RFC3339Nano))
+		return
+	case t == sectionType:
+		o := e.object()
+		for _, f := range rv.Interface().(section).formats {
+			if f.Config != nil {
+				o.value(f.Name, reflect.ValueOf(f.Config).Elem())
+			}
+		}
+		o.end()
 		return
 	case isOrderedMap(t):
 		o := e.object()

@@ -27,6 +27,14 @@ func JSONSchema(reg *pipeline.Registry) []byte {
 		delete(format, "type")
 		format["anyOf"] = []any{schema{"enum": formats}, variable}
 	}
+	settings := schema{}
+	for _, f := range reg.Formats() {
+		if f.Config != nil {
+			settings[f.Format.Name()] = structSchema(reflect.TypeOf(f.Config()).Elem())
+		}
+	}
+	with := input["properties"].(schema)["formats"].(schema)
+	with["type"], with["properties"], with["additionalProperties"] = "object", settings, false
 	defs := schema{"input": input}
 	fill(properties, "inputs", schema{"$ref": "#/$defs/input"})
 

@@ -50,6 +50,13 @@ func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env 
 		}
 	}
 	g := &Graph{Pipeline: p, registry: reg, inputs: p.Inputs, nodes: b.order}
+	for _, in := range p.Inputs {
+		f, err := b.formats(in, env)
+		if err != nil {
+			return nil, err
+		}
+		g.formats = append(g.formats, f)
+	}
 	if !b.cyclic {
 		g.propagate(&b.issues)
 	}
@@ -292,6 +299,33 @@ func (b *build) make(n *node, env pipeline.Env) error {
 	n.stage, n.sink = nil, nil
 	b.report(n, err)
 	return nil
+}
+
+// formats configures the formats for which an input has settings.
+func (b *build) formats(in *config.Input, env pipeline.Env) (*inputFormats, error) {
+	out := &inputFormats{registry: b.reg}
+	rec := &recorder{Env: env}
+	for _, s := range in.FormatSettings() {
+		spec, ok := b.reg.Format(s.Name)
+		if !ok || s.Config == nil {
+			continue
+		}
+		f, err := spec.Configure(b.ctx, s.Config, rec)
+		switch {
+		case err == nil:
+			out.registry = out.registry.With(f)
+		case errors.Is(err, pipeline.ErrNotLoaded):
+		case pipeline.IsTransient(err), b.ctx.Err() != nil:
+			return nil, fmt.Errorf("%s: %w", s.Path, err)
+		case !b.issues.Add(err):
+			b.issues.Addf(s.Pos, s.Path, "%v", err)
+		}
+	}
+	for _, s := range rec.sides {
+		out.sides = append(out.sides, s.SHA256)
+	}
+	slices.Sort(out.sides)
+	return out, nil
 }
 
 func (b *build) report(n *node, err error) { report(&b.issues, n, err) }
