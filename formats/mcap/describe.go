@@ -74,7 +74,8 @@ func (f *Format) describe(ctx context.Context, src pipeline.Source, in *Info) (*
 	}
 	x.times()
 	x.profile()
-	if err := x.attributes(ctx, src); err != nil {
+	x.attachments()
+	if err := x.metadata(ctx, src); err != nil {
 		return nil, err
 	}
 	return x.d, nil
@@ -237,36 +238,4 @@ func (x *describer) profile() {
 			x.problem("profile_mismatch", t.Table.Name, "profile %s and message encoding %q", x.in.Header.Profile, t.Encoding)
 		}
 	}
-}
-
-// attributes reads our own metadata records.
-func (x *describer) attributes(ctx context.Context, src pipeline.Source) error {
-	for _, m := range x.in.Metadata {
-		if m.Name != attributesName {
-			continue
-		}
-		md, err := ReadMetadata(ctx, src, m, x.f.Limits)
-		if errors.Is(err, pipeline.ErrCorrupt) || errors.Is(err, pipeline.ErrTruncated) {
-			x.problem("bad_record", "", "%v", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, k := range attributeKeys {
-			v, ok := md.Values[k]
-			old, had := x.d.Attributes[k]
-			switch {
-			case !ok:
-			case had && old != v:
-				x.problem("attribute_conflict", "", "%s is %q and later %q", k, old, v)
-			default:
-				if x.d.Attributes == nil {
-					x.d.Attributes = make(map[string]string)
-				}
-				x.d.Attributes[k] = v
-			}
-		}
-	}
-	return nil
 }
