@@ -107,6 +107,7 @@ func (x *describer) channel(c Channel) error {
 	}
 	x.ix.byID[c.ID] = int32(len(x.ix.tableOf))
 	x.ix.tableOf = append(x.ix.tableOf, int32(i))
+	x.d.Tables[i].Latched = x.d.Tables[i].Latched || isLatched(c)
 	x.count(&x.d.Tables[i], c.ID)
 	x.ix.tables[i].Indexed = -1
 	if x.in.Indexed {

@@ -264,8 +264,16 @@ func TestColumns(t *testing.T) {
 // failing is a source whose reads fail from an offset on.
 type failing struct {
 	*memory
-	from int64
-	err  error
+	from  int64
+	err   error
+	armed bool // ReadAt fails as well
+}
+
+func (f *failing) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if f.armed && off+int64(len(p)) > f.from {
+		return 0, f.err
+	}
+	return f.memory.ReadAt(ctx, p, off)
 }
 
 func (f *failing) Reader(ctx context.Context, off, n int64) (io.ReadCloser, error) {
@@ -296,6 +304,7 @@ func TestReadErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		src.armed = true
 		dec, err := f.Open(t.Context(), src, d, pipeline.Selection{}, pipeline.DecodeOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -14,10 +14,6 @@ import (
 	"github.com/drivemill/drivemill/pipeline"
 )
 
-// maxGap is how many bytes between two chunks are read and thrown away rather
-// than asked for anew.
-const maxGap = 256 << 10
-
 // maxGuess is the largest chunk that is read by what the index tells of its
 // extent; of larger ones the header is read first.
 const maxGuess = 64 << 20
@@ -72,17 +68,18 @@ type pick struct {
 	minLater int64
 	off      int64 // of the bytes to read
 	length   int64
-	runEnd   int64 // end of the bytes that are worth one request
+	read     int // which range of the reads of its part that is
 }
 
 // reader is the message.Walker of bags. Fetch and Close are called by one
 // goroutine, Unpack by many; the recording is only read.
 type reader struct {
 	rec     *recording
+	srcs    []pipeline.Source
 	picks   []pick
 	at      int
-	stream  stream
-	lookups []lookup // by part
+	reads   []*message.Reads // by part
+	lookups []lookup         // by part
 	latched *message.Latched
 }
 
@@ -95,7 +92,7 @@ func newReader(srcs []pipeline.Source, rec *recording, sel pipeline.Selection, l
 
 // newPicker makes a reader of the chunks that are wanted.
 func newPicker(srcs []pipeline.Source, rec *recording, order pipeline.Order, wanted func(i int) bool) *reader {
-	r := &reader{rec: rec, stream: stream{srcs: srcs}}
+	r := &reader{rec: rec, srcs: srcs}
 	from := 0
 	for p := range rec.parts {
 		r.lookups = append(r.lookups, newLookup(rec.conns, p))
@@ -129,13 +126,8 @@ func newPicker(srcs []pipeline.Source, rec *recording, order pipeline.Order, wan
 		p := &r.picks[i]
 		p.minLater = later
 		later = min(later, r.first(p))
-		p.runEnd = p.off + p.length
-		if i+1 < len(r.picks) {
-			if n := &r.picks[i+1]; n.part == p.part && n.chunk >= 0 && n.off >= p.runEnd && n.off-p.runEnd <= maxGap {
-				p.runEnd = n.runEnd
-			}
-		}
 	}
+	r.plan(srcs)
 	return r
 }
 
@@ -274,7 +266,7 @@ func (r *reader) Fetch(ctx context.Context, b *message.Block) error {
 		return nil
 	}
 	b.Stored = resize(b.Stored, p.length)
-	if err := r.stream.read(ctx, p.part, b.Stored, p.off, p.runEnd); err != nil {
+	if err := r.reads[p.part].Read(ctx, p.read, b.Stored); err != nil {
 		return fmt.Errorf("reading chunk: %w", err)
 	}
 	s.payload = 0
@@ -327,7 +319,7 @@ func (r *reader) header(ctx context.Context, b *message.Block, s *blockState, p 
 	}
 	rest := end - int64(n)
 	b.Stored = slices.Grow(b.Stored, int(rest))[:end]
-	if err := r.stream.read(ctx, p.part, b.Stored[n:], p.off+int64(n), 0); err != nil {
+	if err := message.ReadFull(ctx, r.srcs[p.part], b.Stored[n:], p.off+int64(n)); err != nil {
 		return false, fmt.Errorf("reading chunk: %w", err)
 	}
 	return true, nil
@@ -429,7 +421,13 @@ func (s *blockState) connection(topic []byte, id uint32, data []byte) {
 }
 
 // Close implements message.Walker.
-func (r *reader) Close() error { return r.stream.close() }
+func (r *reader) Close() error {
+	var errs []error
+	for _, reads := range r.reads {
+		errs = append(errs, reads.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // lookup finds the channel of a connection, which is its place in the list.
 type lookup struct {
@@ -469,58 +467,19 @@ func (l *lookup) channel(id uint32) int32 {
 	return -1
 }
 
-// stream reads ascending ranges of an object with as few requests as it can.
-type stream struct {
-	srcs     []pipeline.Source
-	part     int // that rc reads
-	rc       io.ReadCloser
-	pos, end int64 // of rc
-}
-
-// read fills p from off of a part. A new request reaches to runEnd.
-func (s *stream) read(ctx context.Context, part int, p []byte, off, runEnd int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	end := off + int64(len(p))
-	if s.rc != nil && (part != s.part || off < s.pos || off-s.pos > maxGap || end > s.end) {
-		if err := s.close(); err != nil {
-			return err
+// plan groups the reads of each part.
+func (r *reader) plan(srcs []pipeline.Source) {
+	ranges := make([][]message.Range, len(srcs))
+	before := int32(-2)
+	for i := range r.picks {
+		p := &r.picks[i]
+		p.read = len(ranges[p.part])
+		if p.chunk >= 0 {
+			ranges[p.part] = append(ranges[p.part], message.Range{Off: p.off, Len: p.length, Joined: p.chunk == before+1})
 		}
+		before = p.chunk
 	}
-	if s.rc == nil {
-		runEnd = max(runEnd, end)
-		rc, err := s.srcs[part].Reader(ctx, off, runEnd-off)
-		if err != nil {
-			return err
-		}
-		s.rc, s.part, s.pos, s.end = rc, part, off, runEnd
+	for i, src := range srcs {
+		r.reads = append(r.reads, message.NewReads(src, ranges[i]))
 	}
-	if off > s.pos {
-		n, err := io.CopyN(io.Discard, s.rc, off-s.pos)
-		s.pos += n
-		if err != nil {
-			return short(err)
-		}
-	}
-	n, err := io.ReadFull(s.rc, p)
-	s.pos += int64(n)
-	return short(err)
-}
-
-// short gives the end of an object that was listed as longer its kind.
-func short(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: object ends before its listed size", pipeline.ErrTruncated)
-	}
-	return err
-}
-
-func (s *stream) close() error {
-	if s.rc == nil {
-		return nil
-	}
-	err := s.rc.Close()
-	s.rc = nil
-	return err
 }
