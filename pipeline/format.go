@@ -64,6 +64,9 @@ type Description struct {
 	HasTime     bool
 	Tables      []TableInfo
 	Compression []Compression
+	// Overlapping is how many chunks or blocks begin, on the log clock, before
+	// one stored earlier has ended, as far as an index or a scan tells.
+	Overlapping int64
 	// Attachments are files kept inside the recording, or beside it.
 	Attachments []Attachment
 	// Details are facts peculiar to the format: metadata, events, history.

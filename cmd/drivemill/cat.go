@@ -77,6 +77,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 						return err
 					}
 				}
+				ctx = announceScans(ctx, env)
 				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -94,7 +95,11 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 		Jobs: f.jobs, Workers: f.workers, BatchRows: f.batchRows, LimitUnits: f.limit, DryRun: f.dryRun,
 		RunInfo: info, Now: time.Now, Failpoint: failpoint,
 	}
-	sum, err := r.Run(ctx)
+	sum, err := r.Run(pipeline.WithScanNotice(ctx, func(obj pipeline.Object) {
+		if remote := strings.Contains(obj.URI, "://"); remote && obj.Size > largeScan {
+			r.Log.Warn("no index that can be used: the whole object is read to find out what is in it", "object", obj.URI, "bytes", obj.Size)
+		}
+	}))
 	progress.stop()
 	if err != nil && len(sum.Units) == 0 {
 		return err

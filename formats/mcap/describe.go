@@ -73,6 +73,7 @@ func (f *Format) describe(ctx context.Context, src pipeline.Source, in *Info) (*
 		}
 	}
 	x.times()
+	x.overlap()
 	x.profile()
 	x.attachments()
 	if err := x.metadata(ctx, src); err != nil {
@@ -223,6 +224,21 @@ func (x *describer) times() {
 			t.Rows = -1
 			x.ix.tables[i].Indexed = -1
 		}
+	}
+}
+
+// overlap counts chunks that begin before an earlier one has ended.
+func (x *describer) overlap() {
+	var last uint64
+	some := false
+	for _, b := range x.in.blocks {
+		if !b.chunk || b.counted && len(b.counts) == 0 {
+			continue
+		}
+		if some && b.start < last {
+			x.d.Overlapping++
+		}
+		last, some = max(last, b.end), true
 	}
 }
 

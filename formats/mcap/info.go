@@ -106,6 +106,7 @@ func ReadInfo(ctx context.Context, src pipeline.Source, lim Limits) (*Info, erro
 	if why == nil {
 		return in, nil
 	}
+	pipeline.NoteScan(ctx, src.Object())
 	in, err = scan(ctx, src, lim)
 	if err != nil {
 		return nil, fmt.Errorf("scanning: %w", err)

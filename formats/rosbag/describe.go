@@ -97,6 +97,9 @@ func (f Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.De
 		if !c.counted || c.messages == 0 {
 			continue
 		}
+		if d.HasTime && c.start < d.End {
+			d.Overlapping++
+		}
 		if !d.HasTime || c.start < d.Start {
 			d.Start = c.start
 		}
@@ -189,6 +192,7 @@ func readRecording(ctx context.Context, in *file, head bagHeader) (*recording, e
 		}
 		why = pipeline.Problem{Kind: "bad_index", Offset: d.Offset, Detail: d.Err.Error()}
 	}
+	pipeline.NoteScan(ctx, in.src.Object())
 	rec, err := scan(ctx, newFile(in.src, scanStep), head)
 	if err != nil {
 		return nil, err
