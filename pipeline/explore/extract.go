@@ -170,7 +170,7 @@ func fileName(s string) string {
 		if len(ext) > 20 {
 			ext = ""
 		}
-		s = strings.ToValidUTF8(s[:maxFileName-len(ext)], "") + ext
+		s = strings.TrimRight(strings.ToValidUTF8(s[:maxFileName-len(ext)], "")+ext, ". ")
 	}
 	switch stem, _, _ := strings.Cut(strings.ToUpper(s), "."); {
 	case s == "":
