@@ -222,3 +222,31 @@ func TestLatched(t *testing.T) {
 		t.Errorf("rows that nobody asked for: %v", r.rows)
 	}
 }
+
+// Attributes come from the metadata that the settings name.
+func TestAttributeSettings(t *testing.T) {
+	spec := mcap.FormatSpec(fake("ros1"))
+	b := newBuilder("")
+	b.meta("a:b", map[string]string{"vin": "W0L", "other": "x"})
+	for range 80 {
+		b.meta("many", nil)
+	}
+	b.meta("late", map[string]string{"driver": "d7"})
+	c := spec.Config().(*mcap.Config)
+	c.Attributes = map[string]string{"vehicle_id": "a:b:vin", "driver": "late:driver", "absent": "a:b:no", "nowhere": "no:no"}
+	f, err := spec.Configure(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := f.Describe(t.Context(), &memory{data: b.finish()})
+	if err != nil || fmt.Sprint(d.Attributes) != "map[driver:d7 vehicle_id:W0L]" {
+		t.Errorf("%v %v", d.Attributes, err)
+	}
+	for name, v := range map[string]string{"Bad Name": "a:b", "x": "novalue", "y": "a:"} {
+		c.Attributes = map[string]string{name: v}
+		var issue *pipeline.Issue
+		if _, err := spec.Configure(t.Context(), c, nil); !errors.As(err, &issue) {
+			t.Errorf("%s: %s: %v", name, v, err)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (x *describer) metadata(ctx context.Context, src pipeline.Source) error {
 	var window []byte
 	for i, m := range x.in.Metadata {
 		shown := i < maxDetails && int64(min(m.Length, maxDetailBytes)) <= budget
-		if !shown && m.Name != attributesName {
+		if !shown && !x.f.tellsAttributes(m.Name) {
 			x.d.Details = append(x.d.Details, pipeline.Detail{Kind: "metadata", Name: m.Name})
 			continue
 		}
@@ -111,9 +111,7 @@ func (x *describer) metadata(ctx context.Context, src pipeline.Source) error {
 			detail.Fields = append(detail.Fields, pipeline.DetailField{Name: k, Value: md.Values[k]})
 		}
 		x.d.Details = append(x.d.Details, detail)
-		if m.Name == attributesName {
-			x.attributes(md)
-		}
+		x.attributes(md)
 	}
 	x.in.tail = nil
 	return nil
@@ -152,20 +150,32 @@ func (x *describer) record(ctx context.Context, src pipeline.Source, m MetadataI
 	return parseMetadataRecord(m, b)
 }
 
-// attributes takes up the attributes of one of our own metadata records.
+// attributes takes up the attributes that a metadata record tells.
 func (x *describer) attributes(md Metadata) {
-	for _, k := range attributeKeys {
-		v, ok := md.Values[k]
-		old, had := x.d.Attributes[k]
-		switch {
-		case !ok:
-		case had && old != v:
-			x.problem("attribute_conflict", "", "%s is %q and later %q", k, old, v)
-		default:
-			if x.d.Attributes == nil {
-				x.d.Attributes = make(map[string]string)
-			}
-			x.d.Attributes[k] = v
+	if md.Name == attributesName {
+		for _, k := range attributeKeys {
+			x.attribute(k, k, md)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.f.attributes)) {
+		if p := x.f.attributes[name]; p.record == md.Name {
+			x.attribute(name, p.key, md)
+		}
+	}
+}
+
+// attribute sets the attribute called name to the value of a key, if there is one.
+func (x *describer) attribute(name, key string, md Metadata) {
+	v, ok := md.Values[key]
+	old, had := x.d.Attributes[name]
+	switch {
+	case !ok:
+	case had && old != v:
+		x.problem("attribute_conflict", "", "%s is %q and later %q", name, old, v)
+	default:
+		if x.d.Attributes == nil {
+			x.d.Attributes = make(map[string]string)
+		}
+		x.d.Attributes[name] = v
 	}
 }

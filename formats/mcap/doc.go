@@ -62,7 +62,13 @@
 // # Attributes
 //
 // Metadata records named "drivemill" give attributes to the recording: their
-// keys vehicle_id, drive_id, logger and campaign are read.
+// keys vehicle_id, drive_id, logger and campaign are read. The setting
+// attributes names others, each as RECORD:KEY:
+//
+//	inputs:
+//	  drives:
+//	    uri: s3://fleet-raw/**/*.mcap
+//	    formats: {mcap: {attributes: {vehicle_id: "vehicle_info:vin"}}}
 //
 // # Not read
 //
