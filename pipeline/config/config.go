@@ -14,6 +14,7 @@ type Pipeline struct {
 	Inputs      []*Input
 	Stages      []*Node
 	Outputs     []*Node
+	Limits      Limits
 
 	// Issues are the mistakes found while decoding, nil for none. With some,
 	// the pipeline is good for finding more of them, not for running.

@@ -17,6 +17,7 @@ type file struct {
 	Inputs      section       `yaml:"inputs" required:"true" doc:"Where recordings come from, by name."`
 	Stages      section       `yaml:"stages" doc:"Steps between inputs and outputs, by name."`
 	Outputs     section       `yaml:"outputs" required:"true" doc:"Where tables are written, by name."`
+	Limits      Limits        `yaml:"limits" doc:"How much of a run may go wrong before it counts as failed."`
 }
 
 // section is a mapping whose entries are decoded one by one: the type of a node
@@ -66,7 +67,7 @@ func (l *loader) load(root *Value) {
 	if l.p.Name != "" && !titleRE.MatchString(l.p.Name) {
 		l.issues.Addf(f.Pipeline.Pos, f.Pipeline.Path, "a name has letters, digits, dots, - and _ only, got %s", quote(l.p.Name))
 	}
-	l.p.Description = f.Description
+	l.p.Description, l.p.Limits = f.Description, f.Limits
 	for _, fv := range f.Inputs.fields("inputs", l.issues) {
 		in := &Input{Name: fv.Key}
 		l.p.Inputs = append(l.p.Inputs, in)

@@ -52,6 +52,9 @@ func (p *Pipeline) Normalised() []byte {
 	}
 	nodes("stages", p.Stages)
 	nodes("outputs", p.Outputs)
+	if limits := reflect.ValueOf(p.Limits); !isEmpty(limits) {
+		o.value("limits", limits)
+	}
 	o.end()
 	var out bytes.Buffer
 	if err := json.Indent(&out, e.Bytes(), "", "  "); err != nil {
