@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 
@@ -99,11 +100,25 @@ that an index hides. The exit status is 3 if rows are missing.`,
 // know what is in it is worth a word.
 const largeScan = 1 << 30
 
+// worthAWord reports whether obj is large and not on this machine.
+func worthAWord(obj pipeline.Object) bool {
+	return strings.Contains(obj.URI, "://") && obj.Size > largeScan
+}
+
+// logScans is announceScans for commands that log.
+func logScans(ctx context.Context, log *slog.Logger) context.Context {
+	return pipeline.WithScanNotice(ctx, func(obj pipeline.Object) {
+		if worthAWord(obj) {
+			log.Warn("no index that can be used: the whole object is read to find out what is in it", "object", obj.URI, "bytes", obj.Size)
+		}
+	})
+}
+
 // announceScans says on standard error when a large object that is not on this
 // machine has to be read as a whole.
 func announceScans(ctx context.Context, env *environment) context.Context {
 	return pipeline.WithScanNotice(ctx, func(obj pipeline.Object) {
-		if remote := strings.Contains(obj.URI, "://"); remote && obj.Size > largeScan {
+		if worthAWord(obj) {
 			fmt.Fprintf(env.stderr, "drivemill: %s has no index that can be used: all %s of it are read to find out what is in it\n", obj.URI, explore.Bytes(obj.Size))
 		}
 	})

@@ -84,6 +84,7 @@ func (fakeFormat) Open(context.Context, pipeline.Source, *pipeline.Description, 
 func testRegistry() *pipeline.Registry {
 	r := new(pipeline.Registry)
 	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"mcap"}})
+	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"parquet"}})
 	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"mdf4"}, Config: func() any { return new(formatConfig) }})
 	stage := func(name, example string, config func() any) {
 		r.AddStage(pipeline.StageSpec{Name: name, Summary: name, Example: example, Config: config,

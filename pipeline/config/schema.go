@@ -3,7 +3,9 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
 )
@@ -35,8 +37,15 @@ func JSONSchema(reg *pipeline.Registry) []byte {
 	}
 	with := input["properties"].(schema)["formats"].(schema)
 	with["type"], with["properties"], with["additionalProperties"] = "object", settings, false
-	defs := schema{"input": input}
+	defs := schema{"input": without(input, "output", "uri"), "lakeInput": without(input, "uri", "output")}
 	fill(properties, "inputs", schema{"$ref": "#/$defs/input"})
+	inStep := structSchema(reflect.TypeFor[step]())
+	fill(inStep["properties"].(schema), "inputs", schema{"$ref": "#/$defs/lakeInput"})
+	for _, section := range []string{"stages", "outputs"} {
+		fill(inStep["properties"].(schema), section, schema{"$ref": "#/$defs/" + strings.TrimSuffix(section, "s")})
+	}
+	defs["step"] = inStep
+	fill(properties, "reduce", schema{"$ref": "#/$defs/step"})
 
 	var stages, sinks []component
 	for _, s := range reg.Stages() {
@@ -58,6 +67,16 @@ func JSONSchema(reg *pipeline.Registry) []byte {
 }
 
 type schema map[string]any
+
+// without is the schema of an input that has one of two keys, and needs the
+// other.
+func without(input schema, key, required string) schema {
+	out := maps.Clone(input)
+	properties := maps.Clone(input["properties"].(schema))
+	delete(properties, key)
+	out["properties"], out["required"] = properties, []string{required}
+	return out
+}
 
 // component is a stage or a sink.
 type component struct {

@@ -20,10 +20,30 @@ import (
 // go away, such as a store that did not answer. The graph is nil unless the
 // error is.
 func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env pipeline.Env) (*Graph, error) {
-	b := &build{ctx: ctx, p: p, reg: reg, inputs: make(map[string]*config.Input), nodes: make(map[string]*node)}
+	var issues pipeline.Issues
 	if p.Issues != nil {
-		b.issues.Add(p.Issues)
+		issues.Add(p.Issues)
 	}
+	g, err := buildOne(ctx, p, reg, env, &issues)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range p.Reduce {
+		s, err := buildOne(ctx, step, reg, env, &issues)
+		if err != nil {
+			return nil, err
+		}
+		g.Steps = append(g.Steps, s)
+	}
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// buildOne makes the graph of a pipeline without its steps, or of one step.
+func buildOne(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env pipeline.Env, issues *pipeline.Issues) (*Graph, error) {
+	b := &build{ctx: ctx, p: p, reg: reg, inputs: make(map[string]*config.Input), nodes: make(map[string]*node)}
 	for _, in := range p.Inputs {
 		if b.inputs[in.Name] == nil {
 			b.inputs[in.Name] = in
@@ -61,7 +81,8 @@ func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env 
 		g.propagate(&b.issues)
 	}
 	if err := b.issues.Err(); err != nil {
-		return nil, err
+		issues.Add(err)
+		return g, nil
 	}
 	for _, n := range g.nodes {
 		n.print = n.makePrint()
@@ -191,7 +212,7 @@ func (b *build) unused() {
 	}
 	for _, in := range b.p.Inputs {
 		if !used[in.Name] && !b.guesses[in.Name] {
-			b.issues.Addf(in.Pos, "inputs."+in.Name, "is used by nothing")
+			b.issues.Addf(in.Pos, in.Path, "is used by nothing")
 		}
 	}
 	for _, s := range b.p.Stages {

@@ -18,6 +18,8 @@ import (
 // goroutines at once.
 type Graph struct {
 	Pipeline *config.Pipeline
+	// Steps are the graphs of the pipeline's steps of reduce, in order.
+	Steps []*Graph
 
 	registry *pipeline.Registry
 	inputs   []*config.Input

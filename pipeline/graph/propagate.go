@@ -135,7 +135,7 @@ func (g *Graph) knownTables(in *config.Input, issues *pipeline.Issues) []*Stream
 }
 
 func tablePath(in *config.Input, key string) string {
-	p := "inputs." + in.Name
+	p := in.Path
 	if key != "" {
 		p += ".tables." + key
 	}

@@ -29,6 +29,14 @@ type Recording struct {
 	store pipeline.Store
 }
 
+// New returns the recording that objects of a store make, as Find found it.
+func New(st pipeline.Store, uri string, objects []pipeline.Object) *Recording {
+	return &Recording{URI: uri, Objects: objects, store: st}
+}
+
+// Store is where the objects lie.
+func (r *Recording) Store() pipeline.Store { return r.store }
+
 // Bytes is the size of all objects.
 func (r *Recording) Bytes() int64 {
 	var n int64
@@ -147,10 +155,14 @@ func assemble(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, fo
 
 // uriOf is the URI of a key that need not be an object.
 func uriOf(st pipeline.Store, key string) string {
-	if key == "" || key == "." {
-		return st.Root()
+	root := st.Root()
+	switch {
+	case key == "" || key == ".":
+		return root
+	case root == ".":
+		return key
 	}
-	return st.Root() + "/" + key
+	return strings.TrimSuffix(root, "/") + "/" + key
 }
 
 func captureKey(m map[string]string) string {

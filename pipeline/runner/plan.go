@@ -142,7 +142,7 @@ func logicalInput(in *config.Input, rec *Recording, joined bool) (name, key stri
 	for _, g := range in.Group {
 		v, ok := rec.Attributes[g]
 		if !ok {
-			return "", "", &pipeline.Issue{Pos: in.Pos, Path: "inputs." + in.Name + ".group.by",
+			return "", "", &pipeline.Issue{Pos: in.Pos, Path: in.Path + ".group.by",
 				Message: fmt.Sprintf("recordings have no attribute %q: capture it in the uri as {%s}", g, g)}
 		}
 		parts = append(parts, g+"="+v)
