@@ -162,8 +162,9 @@ func Test35_36Described(t *testing.T) {
 	}
 }
 
-// latchedSample has a latched channel with a message here and there.
-func latchedSample(set func(*builder)) *builder {
+// latchedSample has two latched channels with a message here and there, and in
+// each chunk ten messages of text.
+func latchedSample(chunks uint64, text string, set func(*builder)) *builder {
 	b := newBuilder("ros1")
 	if set != nil {
 		set(b)
@@ -175,10 +176,10 @@ func latchedSample(set func(*builder)) *builder {
 	b.buf = append(b.buf, b.define(mcap.OpChannel, record(1, "/odom", nil))...)
 	b.buf = append(b.buf, b.define(mcap.OpChannel, record(2, "/map", map[string]string{"latching": "true"}))...)
 	b.buf = append(b.buf, b.define(mcap.OpChannel, record(3, "/tf_static", map[string]string{"offered_qos_profiles": "- history: 1\n  durability: transient_local\n"}))...)
-	for i := range uint64(50) {
+	for i := range chunks {
 		c := b.chunk()
 		for k := range uint64(10) {
-			c.message(1, 100*i+k, pair(k, strings.Repeat("odom", 5000)))
+			c.message(1, 100*i+k, pair(k, text))
 		}
 		switch i {
 		case 3:
@@ -197,7 +198,7 @@ func latchedSample(set func(*builder)) *builder {
 
 func TestLatched(t *testing.T) {
 	for _, set := range []func(*builder){nil, func(b *builder) { b.noMessageIndex = true }} {
-		for _, data := range bothWays(latchedSample(set)) {
+		for _, data := range bothWays(latchedSample(50, strings.Repeat("odom", 5000), set)) {
 			for _, order := range []pipeline.Order{pipeline.StorageOrder, pipeline.LogOrder} {
 				src := &memory{data: data}
 				r := readWith(t, mcap.New(fake("ros1")), src, choice{tables: []string{"/odom", "/map", "/tf_static"}, from: 4100, to: 4200, order: order, latched: true, workers: 2})
@@ -217,7 +218,7 @@ func TestLatched(t *testing.T) {
 			}
 		}
 	}
-	r := read(t, latchedSample(nil).finish(), choice{from: 4100, to: 4200})
+	r := read(t, latchedSample(50, "odom", nil).finish(), choice{from: 4100, to: 4200})
 	if len(r.rows["/map"]) != 1 || len(r.rows["/tf_static"]) != 0 || !r.d.Tables[1].Latched || !r.d.Tables[2].Latched || r.d.Tables[0].Latched {
 		t.Errorf("rows that nobody asked for: %v", r.rows)
 	}
