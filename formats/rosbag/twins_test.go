@@ -90,7 +90,8 @@ func TestTwinContainers(t *testing.T) {
 		files = append(files, real...)
 	}
 	read := 0
-	for _, file := range files {
+	codecs := []foxglove.CompressionFormat{foxglove.CompressionNone, foxglove.CompressionLZ4, foxglove.CompressionZSTD}
+	for i, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +103,11 @@ func TestTwinContainers(t *testing.T) {
 		read++
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			want := rowsOf(t, New(ros1.Encoding{}), data)
-			for _, codec := range []foxglove.CompressionFormat{foxglove.CompressionNone, foxglove.CompressionLZ4, foxglove.CompressionZSTD} {
+			some := codecs
+			if i > 0 {
+				some = codecs[i%3:][:1] // the sample is read in all of them
+			}
+			for _, codec := range some {
 				got := rowsOf(t, mcap.New(ros1.Encoding{}), toMCAP(t, data, d, codec))
 				if len(got) != len(want) {
 					t.Errorf("%q: %d tables, the bag has %d", codec, len(got), len(want))
