@@ -293,7 +293,7 @@ func TestQuirks(t *testing.T) {
 		for name, want := range map[string][]string{
 			"model":         {`ACME "Red, 4 TB"`, null, "ST4000DM000"},
 			"smart_999_raw": {"17", null, "-3"},
-			"foo_bar":       {"two\nlines", null, "é"},
+			"foo_bar":       {"two\r\nlines", null, "é"},
 		} {
 			if v := got.column(name); !slices.Equal(v, want) {
 				t.Errorf("%s is %q, want %q", name, v, want)

@@ -31,7 +31,7 @@ func FormatSpec() pipeline.FormatSpec {
 		Doc: "The table drive_stats has all columns of all years; those a file lacks are null, unknown ones are kept. Plain, gzip or zstd; LF, CR LF or CR. " +
 			"The date is that of the cell where it is within a day of the file's name, otherwise that of the name. Zip archives are not read.",
 		Extensions: []string{"csv"},
-		Behaviour:  1,
+		Behaviour:  2,
 	}
 }
 
