@@ -174,6 +174,10 @@ type TableSelection struct {
 	// Columns to deliver, in the order of the table; nil delivers all. Others
 	// are skipped without being decoded.
 	Columns []string
+	// Payloads asks for the columns beside some of Columns, which are marked
+	// with MetaPayload in the table of the description. They come behind all
+	// others, as PayloadFields lists them.
+	Payloads []PayloadSelection
 }
 
 // DecodeOptions control a decoder without changing the rows it delivers.
@@ -246,4 +250,5 @@ type TableCounts struct {
 	Lost       int64            // rows the index promised and that are not there
 	LostBytes  int64            // bytes that could not be read, rows unknown
 	Bytes      int64            // of the records found
+	Payloads   PayloadCounts    // of the rows decoded, as the selection asked
 }

@@ -31,6 +31,9 @@ type SinkTable struct {
 	Inputs  []*Table
 	Columns []Derivation // lineage of each column of Schema
 	Reads   []Read
+	// Bytes are columns of Inputs whose payloads the sink wants to have
+	// whatever their length. In others a payload that is referred to is null.
+	Bytes []ColumnRef
 }
 
 // SinkOptions are given by the runner.

@@ -88,11 +88,15 @@ type Walker interface {
 // Fetch everything is empty, but Stored, Buffer, Records, Problems, Skipped and
 // Scratch keep their memory.
 type Block struct {
-	Offset  int64  // of the chunk in the object
-	Stored  []byte // as fetched
-	Buffer  []byte // memory to decompress into
-	Data    []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
-	Records []Record
+	Offset int64  // of the chunk in the object
+	Stored []byte // as fetched
+	Buffer []byte // memory to decompress into
+	Data   []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
+	// Plain means that Data lie in the object as they are, from DataOffset on.
+	// References to payloads are made of it.
+	Plain      bool
+	DataOffset int64
+	Records    []Record
 	// Ordinal of the first message of the block, counted over all messages of
 	// the recording in storage order. 0 means that it follows what was fetched
 	// or skipped before. LogOrder needs it in every block.
