@@ -14,6 +14,7 @@ import (
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
 	"github.com/drivemill/drivemill/stages/lookup"
+	"github.com/drivemill/drivemill/stages/points"
 	selectcols "github.com/drivemill/drivemill/stages/select"
 )
 
@@ -32,6 +33,7 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(derive.Spec())
 	reg.AddStage(lookup.Spec())
 	reg.AddStage(selectcols.Spec())
+	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
 	return reg
 }
