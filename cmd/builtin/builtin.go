@@ -4,6 +4,7 @@ package builtin
 import (
 	"github.com/drivemill/drivemill/formats/csv"
 	"github.com/drivemill/drivemill/formats/drivestats"
+	"github.com/drivemill/drivemill/formats/images"
 	"github.com/drivemill/drivemill/formats/mcap"
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/cdr"
@@ -35,5 +36,6 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(selectcols.Spec())
 	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
+	reg.AddSink(images.Spec())
 	return reg
 }
