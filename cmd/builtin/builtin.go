@@ -11,6 +11,7 @@ import (
 	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/formats/rosbag"
+	"github.com/drivemill/drivemill/formats/video"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
@@ -37,5 +38,6 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
 	reg.AddSink(images.Spec())
+	reg.AddSink(video.Spec())
 	return reg
 }

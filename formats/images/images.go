@@ -183,6 +183,9 @@ func (s *sink) Bind(in []*pipeline.Table) (*pipeline.SinkBinding, error) {
 		if err != nil {
 			return nil, err
 		}
+		if opt.Allocator == nil {
+			opt.Allocator = arrow.NewGoAllocator()
+		}
 		return &writer{sink: s, tables: tables, opt: opt, index: index, dirs: make(map[string]*directory)}, nil
 	}
 	return b, nil

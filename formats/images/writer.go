@@ -95,18 +95,12 @@ func (w *writer) Write(ctx context.Context, b *pipeline.Batch, acct *pipeline.Ac
 	if len(out.rows) == 0 {
 		return nil
 	}
-	index, err := t.Batch(w.allocator(), b, out.rows, out.cols)
+	lead, err := t.Lead(w.opt.Allocator, b, out.rows)
 	if err != nil {
 		return err
 	}
-	return w.index.Write(ctx, index, acct)
-}
-
-func (w *writer) allocator() arrow.Allocator {
-	if w.opt.Allocator == nil {
-		return arrow.NewGoAllocator()
-	}
-	return w.opt.Allocator
+	defer lead.Release()
+	return w.index.Write(ctx, t.Complete(lead, out.cols), acct)
 }
 
 // reader returns the function that makes the frame of a row.
@@ -167,9 +161,6 @@ type rows struct {
 
 func newRows(mem arrow.Allocator) *rows {
 	r := &rows{}
-	if mem == nil {
-		mem = arrow.NewGoAllocator()
-	}
 	for _, f := range made() {
 		r.cols = append(r.cols, column.New(mem, f.Type))
 	}

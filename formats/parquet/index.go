@@ -40,21 +40,29 @@ type IndexTable struct {
 	kept    []int
 	from    []string
 	payload string
+	frame   string // column that becomes frame_id
 	made    []string
 }
 
-const headerFrame = "header.frame_id"
+// frameColumn names the column that tells whose frame a message is in: that
+// of a header, or of a message without one.
+func frameColumn(t *pipeline.Table) string {
+	if name := "header.frame_id"; t.Column(name) >= 0 {
+		return name
+	}
+	return "frame_id"
+}
 
 // NewIndexTable lays out the index of table in. The columns in made are made of
 // those in from, of which payload is wanted with all its bytes.
 func NewIndexTable(in *pipeline.Table, payload string, from []string, made []arrow.Field) *IndexTable {
-	x := &IndexTable{In: in, from: append(slices.Clone(from), payload), payload: payload}
+	x := &IndexTable{In: in, from: append(slices.Clone(from), payload), payload: payload, frame: frameColumn(in)}
 	var fields []arrow.Field
 	for i, f := range in.Schema.Fields() {
-		if role, _ := f.Metadata.GetValue(pipeline.MetaRole); role == "" && f.Name != headerFrame {
+		if role, _ := f.Metadata.GetValue(pipeline.MetaRole); role == "" && f.Name != x.frame {
 			continue
 		}
-		if f.Name == headerFrame {
+		if f.Name == x.frame {
 			f.Name = "frame_id"
 		}
 		x.kept = append(x.kept, i)
@@ -69,31 +77,36 @@ func NewIndexTable(in *pipeline.Table, payload string, from []string, made []arr
 	return x
 }
 
-// Batch makes rows of the index: the given ascending ones of b, with the
-// columns made for them, which it releases. b stays with the caller.
-func (x *IndexTable) Batch(mem arrow.Allocator, b *pipeline.Batch, rows []int32, made []*column.Column) (*pipeline.Batch, error) {
-	cols := make([]arrow.Array, 0, len(x.kept)+len(made))
+// Lead makes the leading columns of rows of the index: of the given ascending
+// ones of b, which stays with the caller.
+func (x *IndexTable) Lead(mem arrow.Allocator, b *pipeline.Batch, rows []int32) (*pipeline.Batch, error) {
+	cols := make([]arrow.Array, 0, len(x.kept))
 	defer func() {
 		for _, c := range cols {
 			c.Release()
 		}
 	}()
-	var err error
 	for _, i := range x.kept {
-		var a arrow.Array
-		if a, err = column.Take(mem, b.Record.Column(i), rows); err != nil {
-			break
+		a, err := column.Take(mem, b.Record.Column(i), rows)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", b.Table.Name, err)
 		}
 		cols = append(cols, a)
 	}
-	for _, c := range made {
-		cols = append(cols, c.Finish())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", b.Table.Name, err)
-	}
-	rec := arrow.NewRecord(x.Table.Schema, cols, int64(len(rows)))
+	rec := arrow.NewRecord(arrow.NewSchema(x.Table.Schema.Fields()[:len(x.kept)], nil), cols, int64(len(rows)))
 	return &pipeline.Batch{Table: x.Table, Record: rec, Origin: b.Origin.Take(rows)}, nil
+}
+
+// Complete makes rows of the index of what Lead made, which stays with the
+// caller, and the columns made for them, which are emptied.
+func (x *IndexTable) Complete(lead *pipeline.Batch, made []*column.Column) *pipeline.Batch {
+	cols := slices.Clone(lead.Record.Columns())
+	for _, c := range made {
+		a := c.Finish()
+		defer a.Release()
+		cols = append(cols, a)
+	}
+	return &pipeline.Batch{Table: x.Table, Record: arrow.NewRecord(x.Table.Schema, cols, lead.Record.NumRows()), Origin: lead.Origin}
 }
 
 // Bind binds the index tables. The binding is told in terms of the tables that
@@ -151,7 +164,7 @@ func (x *IndexTable) origin(name string) (refs []pipeline.ColumnRef, whole bool)
 		return refs, false
 	}
 	if name == "frame_id" {
-		name = headerFrame
+		name = x.frame
 	}
 	return []pipeline.ColumnRef{{Table: x.In, Column: name}}, true
 }
