@@ -45,6 +45,8 @@ type track struct {
 	file   *file
 	files  []*file
 	parts  int
+
+	waiting []*indexed // rows of the index, in order
 }
 
 // file is an MP4 file that is being written.

@@ -20,7 +20,6 @@ type writer struct {
 	index  pipeline.SinkWriter
 
 	tracks    map[string]*track // by lake table
-	waiting   []*indexed        // rows of the index, in order
 	uploaded  bool
 	published bool
 }
@@ -84,19 +83,20 @@ func (w *writer) Write(ctx context.Context, b *pipeline.Batch, acct *pipeline.Ac
 		if err != nil {
 			return err
 		}
-		w.waiting = append(w.waiting, &indexed{t, kept, frames})
+		tr.waiting = append(tr.waiting, &indexed{t, kept, frames})
 	}
-	return w.release(ctx, acct)
+	return tr.release(ctx, acct)
 }
 
 // release writes the rows of the index that can be, in order.
-func (w *writer) release(ctx context.Context, acct *pipeline.Account) error {
-	for len(w.waiting) > 0 {
-		x := w.waiting[0]
+func (t *track) release(ctx context.Context, acct *pipeline.Account) error {
+	w := t.w
+	for len(t.waiting) > 0 {
+		x := t.waiting[0]
 		if x.frames[len(x.frames)-1].offset < 0 {
 			return nil
 		}
-		w.waiting = w.waiting[1:]
+		t.waiting = t.waiting[1:]
 		cols := make([]*column.Column, 0, len(made()))
 		for _, f := range made() {
 			cols = append(cols, column.New(w.opt.Allocator, f.Type))
@@ -125,9 +125,9 @@ func (w *writer) Finish(ctx context.Context, acct *pipeline.Account) ([]pipeline
 		if err := t.end(ctx); err != nil {
 			return nil, err
 		}
-	}
-	if err := w.release(ctx, acct); err != nil {
-		return nil, err
+		if err := t.release(ctx, acct); err != nil {
+			return nil, err
+		}
 	}
 	files, err := w.index.Finish(ctx, acct)
 	if err != nil {
@@ -194,12 +194,12 @@ func (w *writer) Abort(ctx context.Context) error {
 	if w.published {
 		return nil
 	}
-	for _, x := range w.waiting {
-		x.batch.Release()
-	}
-	w.waiting = nil
 	errs := []error{w.index.Abort(ctx)}
 	for _, t := range w.sorted() {
+		for _, x := range t.waiting {
+			x.batch.Release()
+		}
+		t.waiting = nil
 		for _, f := range t.files {
 			if err := f.object.Abort(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("aborting %s: %w", f.key, err))
