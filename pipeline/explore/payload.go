@@ -62,11 +62,12 @@ func shownColumns(s *arrow.Schema) []string {
 // is written as its reference: uris, where not nil, tells these.
 func columnWriter(b *pipeline.Batch, name string) (w cellWriter, uris arrow.Array, err error) {
 	at := b.Record.Schema().FieldIndices(name)[0]
-	if w, err = newCellWriter(b.Record.Column(at)); err != nil {
+	inline, err := newCellWriter(b.Record.Column(at))
+	if err != nil {
 		return nil, nil, fmt.Errorf("table %s: column %s: %w", b.Table.Name, name, err)
 	}
 	if _, _, ok := pipeline.PayloadOf(b.Record.Schema(), at); !ok {
-		return w, nil, nil
+		return inline, nil, nil
 	}
 	column := func(suffix string) arrow.Array {
 		return b.Record.Column(b.Record.Schema().FieldIndices(name + suffix)[0])
@@ -81,7 +82,7 @@ func columnWriter(b *pipeline.Batch, name string) (w cellWriter, uris arrow.Arra
 	}
 	return func(dst []byte, i int) []byte {
 		if uri.IsNull(i) {
-			return w(dst, i)
+			return inline(dst, i)
 		}
 		dst = appendString(append(dst, `{"uri":`...), uri.Value(i))
 		dst = strconv.AppendInt(append(dst, `,"offset":`...), offset.Value(i), 10)
