@@ -60,7 +60,7 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), graphCommand(),
+		runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), graphCommand(),
 		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
 )
@@ -24,27 +23,34 @@ data_uri, data_offset and so on for a column data. The bytes are checked.`,
 			fs.Int64Var(&p.Inner, "inner-offset", -1, "where the bytes begin in the unpacked chunk")
 			fs.Int64Var(&p.Size, "size", 0, "number of bytes")
 			fs.StringVar(&p.SHA256, "sha256", "", "their SHA-256 in hexadecimal (default: not checked)")
-			format := fs.String("format", "", "format of the recording (default: found by looking at it)")
+			var formats formatFlags
+			formats.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 || !fs.Changed("offset") || !fs.Changed("size") {
 					return usagef("payload: want one URI, --offset and --size")
 				}
 				p.URI = args[0]
-				recordings, err := findRecordings(ctx, args)
+				reg, err := formats.registry(ctx)
+				if err != nil {
+					return err
+				}
+				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err
 				}
 				if len(recordings) != 1 {
-					return usagef("payload: %s names %d objects, want one", args[0], len(recordings))
+					return usagef("payload: %s names %d recordings, want one", args[0], len(recordings))
 				}
-				return recordings[0].open(ctx, func(src pipeline.Source) error {
-					data, err := explore.Payload(ctx, builtin.Registry(), src, *format, p)
-					if err != nil {
-						return err
-					}
-					_, err = env.stdout.Write(data)
+				src, err := recordings[0].Open(ctx, nil)
+				if err != nil {
 					return err
-				})
+				}
+				data, err := explore.Payload(ctx, reg, src, formats.format, p)
+				if err != nil {
+					return err
+				}
+				_, err = env.stdout.Write(data)
+				return err
 			}
 		},
 	}
