@@ -92,6 +92,9 @@ func (r *Runner) findLake(ctx context.Context, in *config.Input) ([]*Recording, 
 				continue
 			}
 			for _, f := range t.Files {
+				if !strings.HasSuffix(f.Key, ".parquet") {
+					continue // objects that the rows tell of
+				}
 				files[f.Key] = f
 				tables[t.Name] = true
 			}
