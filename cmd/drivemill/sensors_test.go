@@ -1,9 +1,34 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/drivemill/drivemill/pipeline/explore"
 )
+
+// The sample cameras and lidar decode to the rows that the generator wrote
+// down, from both generations of ROS.
+func TestSensorRowsAreTheExpectedOnes(t *testing.T) {
+	root := filepath.Join(repoRoot(t), "testdata", "sensors")
+	for _, rec := range []string{"v01/20260302T090000Z/front.mcap", "v02/20260302T090000Z/front.mcap"} {
+		for _, table := range []string{"/camera/image", "/camera/jpeg", "/camera/h264", "/lidar/points", "/lidar/scan"} {
+			want, err := os.ReadFile(filepath.Join(root, "expected", strings.ReplaceAll(table[1:], "/", "_")+".ndjson"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			uri := filepath.Join(root, rec)
+			cols := slices.DeleteFunc(columnsOf(t, uri, table), func(c string) bool { return slices.Contains(onlySome, c) })
+			got := rowsOf(t, uri, explore.CatOptions{Tables: []string{table}, Columns: cols})
+			if line, a, b := firstDifference(string(want), got); line > 0 {
+				t.Errorf("%s: %s: line %d\nwant %s\ngot  %s", rec, table, line, a, b)
+			}
+		}
+	}
+}
 
 // sensorArgs runs the sample cameras and lidar into one lake.
 func sensorArgs(lake string, more ...string) []string {
