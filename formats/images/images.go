@@ -43,6 +43,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/pipeline"
@@ -62,10 +63,10 @@ type Config struct {
 // Validate checks what the tags cannot say.
 func (c *Config) Validate(issues *pipeline.Issues) {
 	if c.Quality < 1 || c.Quality > 100 {
-		issues.Addf(c.Pos, "quality", "quality %d: want 1 to 100", c.Quality)
+		issues.Addf(c.Pos, strings.TrimSuffix(c.URI.Path, "uri")+"quality", "quality %d: want 1 to 100", c.Quality)
 	}
 	if !(c.DepthScale >= 0 && c.DepthScale <= 1e9) {
-		issues.Addf(c.Pos, "depth_scale", "depth_scale %v: want more than 0, at most 1e9", c.DepthScale)
+		issues.Addf(c.Pos, strings.TrimSuffix(c.URI.Path, "uri")+"depth_scale", "depth_scale %v: want more than 0, at most 1e9", c.DepthScale)
 	}
 }
 

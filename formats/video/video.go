@@ -44,6 +44,7 @@ package video
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/pipeline"
@@ -60,7 +61,7 @@ type Config struct {
 // Validate checks what the tags cannot say.
 func (c *Config) Validate(issues *pipeline.Issues) {
 	if c.FileBytes < 1 {
-		issues.Addf(c.Pos, "file_bytes", "%d bytes: want 1 at the least", c.FileBytes)
+		issues.Addf(c.Pos, strings.TrimSuffix(c.URI.Path, "uri")+"file_bytes", "%d bytes: want 1 at the least", c.FileBytes)
 	}
 }
 

@@ -322,6 +322,23 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// No cloud, whatever it claims, is read beyond its bytes.
+func FuzzClouds(f *testing.F) {
+	s := small(false)
+	f.Add(s.height, s.width, s.step, s.rowStep, uint32(1), uint8(7), uint32(1), false, s.data)
+	f.Add(uint32(1), uint32(math.MaxUint32), uint32(0), uint32(0), uint32(0), uint8(7), uint32(1), true, []byte{})
+	mem := arrow.NewGoAllocator()
+	f.Fuzz(func(t *testing.T, height, width, step, rowStep, offset uint32, code uint8, count uint32, big bool, data []byte) {
+		c := cloud{height: height, width: width, step: step, rowStep: rowStep, big: big, data: data, fields: []cloudField{{"x", offset, code, count}}}
+		for _, mode := range []string{"sweep", "point"} {
+			r := rowtest.Run(t, mem, bind(t, cloudTable, mode, "x", "uint8"), cloudTable, cloudRecord(mem, []cloud{c}))
+			if points := uint64(height) * uint64(width); len(r.Bad) == 0 && mode == "point" && uint64(len(r.Records)) != points {
+				t.Errorf("%d rows of %d points", len(r.Records), points)
+			}
+		}
+	})
+}
+
 // The usual layout of a lidar: x, y, z, intensity and ring in 22 bytes.
 func BenchmarkClouds(b *testing.B) {
 	mem := arrow.NewGoAllocator()
