@@ -101,6 +101,13 @@ type Payloads struct {
 	Above  pipeline.Size `yaml:"above" doc:"Values of more bytes than this are large; 64KiB when left out." example:"64KiB"`
 }
 
+// Validate checks the threshold.
+func (p *Payloads) Validate(issues *pipeline.Issues) {
+	if p.Above < 0 {
+		issues.Addf(p.Pos, "payloads.above", "%d bytes: want 1 at the least", p.Above)
+	}
+}
+
 // For returns the policy that holds for a table with spec p of an input that
 // says of, and its threshold.
 func (p Payloads) For(of Payloads) (policy pipeline.PayloadPolicy, above int64) {
