@@ -25,6 +25,7 @@ var samples = []struct {
 }{
 	{"testdata/drives/*/*/*.bag", "rosbag", true},
 	{"testdata/drives/*/*/*.mcap", "mcap", true},
+	{"testdata/sensors/*/*/*.mcap", "mcap", true},
 	{"testdata/broken/*.bag", "rosbag", true},
 	{"testdata/broken/*.mcap", "mcap", true},
 	{"testdata/drivestats/*-09-29.csv*", "drivestats", false}, // two widths, gzip and zstd

@@ -335,6 +335,7 @@ func addTotals(a *lineage.Totals, b lineage.Totals) {
 	a.Lost += b.Lost
 	a.LostBytes += b.LostBytes
 	a.NullCells += b.NullCells
+	a.PayloadCounts.Add(b.PayloadCounts)
 	a.Raw += b.Raw
 }
 

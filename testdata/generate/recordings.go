@@ -49,6 +49,11 @@ func writeDrives(out *output) error {
 // writeMCAP writes messages as MCAP. The publish time is the stamp in the
 // message's header.
 func writeMCAP(d *dialect, messages []message, opts mcap.WriterOptions) ([]byte, error) {
+	return writeMCAPOf(d, topics, messages, opts)
+}
+
+// writeMCAPOf writes messages of other topics.
+func writeMCAPOf(d *dialect, topics []topic, messages []message, opts mcap.WriterOptions) ([]byte, error) {
 	profile, schemaEncoding, encoding := "ros1", "ros1msg", "ros1"
 	if d.ros2 {
 		profile, schemaEncoding, encoding = "ros2", "ros2msg", "cdr"
