@@ -27,6 +27,9 @@ var exceptions = map[string]string{
 	"formats/message/cdr -> formats/message/rosmsg":  "both ROS encodings share the grammar of definitions",
 	"formats/message/ros1 -> formats/message/wire":   "both ROS encodings compile to the same kind of program",
 	"formats/message/cdr -> formats/message/wire":    "both ROS encodings compile to the same kind of program",
+	"formats/rosbag2 -> formats/mcap":                "MCAP files are one of the two kinds of storage",
+	"formats/rosbag2 -> formats/rosbag2/sqlite":      "the reader of databases, kept apart from what rosbag2 keeps in them",
+	"formats/rosbag2 -> formats/message/rosmsg":      "definitions that a recording does not hold: supplied and built in",
 	"formats/message/wire -> formats/message/rosmsg": "programs are compiled from parsed definitions",
 }
 

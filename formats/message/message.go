@@ -114,7 +114,7 @@ type Block struct {
 	// Scratch is the container's own per-block state, kept when recycled.
 	Scratch any
 	// Bad are records that are there, but whose bytes are not, ascending: if
-	// they are of a selected table they are rejected.
+	// they are selected, or of no known channel, they are rejected.
 	Bad []BadRecord
 	// Damage found by Fetch or Unpack.
 	Problems  []BlockProblem
