@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/rosbag2/sqlite"
@@ -54,6 +55,16 @@ type dbTopic struct {
 
 // dbType is a row of table message_definitions.
 type dbType struct{ encoding, text string }
+
+// typeOf returns the definition of a type. That of the events of a service
+// stands under the name of the service.
+func (db *database) typeOf(name string) dbType {
+	d, ok := db.types[name]
+	if service, isEvent := strings.CutSuffix(name, "_Event"); !ok && isEvent {
+		d = db.types[service]
+	}
+	return d
+}
 
 // topicIndex finds something by topic id. Ids are small as a rule.
 type topicIndex struct {

@@ -66,10 +66,8 @@ func (t *tabler) database(p *part) error {
 	db := p.db
 	for i := range db.topics {
 		k := &db.topics[i]
-		def := definition{typ: k.typ, format: k.format}
-		if d, ok := db.types[k.typ]; ok {
-			def.encoding, def.text = d.encoding, d.text
-		}
+		d := db.typeOf(k.typ)
+		def := definition{typ: k.typ, format: k.format, encoding: d.encoding, text: d.text}
 		at, err := t.table(k.name, def, k.rihs, qosJSON(&yaml.Node{Kind: yaml.ScalarNode, Value: k.qos}))
 		if err != nil {
 			return err
