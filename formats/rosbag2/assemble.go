@@ -74,7 +74,7 @@ func (f *Format) Assemble(ctx context.Context, matched []pipeline.Object, folder
 		if len(files) == 0 {
 			continue
 		}
-		out = append(out, pipeline.Assembly{Key: dir, Objects: append(files, objects[at])})
+		out = append(out, pipeline.Assembly{Key: dir, Objects: slices.Concat(files, []pipeline.Object{objects[at]}, journals(all))})
 	}
 	return out, nil
 }
@@ -101,6 +101,27 @@ func splits(dir string, objects []pipeline.Object) []pipeline.Assembly {
 		}
 	}
 	return out
+}
+
+// journals picks the files that SQLite leaves beside databases. They are not
+// read, but whoever names the folder names them too.
+func journals(objects []pipeline.Object) (out []pipeline.Object) {
+	for _, o := range objects {
+		if isJournal(path.Base(o.Key)) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func isJournal(name string) bool {
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if db, ok := strings.CutSuffix(name, suffix); ok {
+			_, ok = parseName(db)
+			return ok
+		}
+	}
+	return false
 }
 
 // storageFiles picks the storage files out of a folder, in reading order: by

@@ -396,12 +396,16 @@ func TestDatabase(t *testing.T) {
 		dbs := map[string]*bagtest.DB{"x_0.db3": d}
 		r = readAll(t, bag(t, map[string][]byte{"x_0.db3": rootFirst(data)[:len(cut)], MetadataFile: meta(9, dbs, "")}))
 		lost := r.counts["/talk"].Lost + r.counts["/chat"].Lost
-		if n := len(r.rows); n < 1000 || n > 2500 || int(lost) != 3000-n || r.has("truncated") == nil || !slices.Equal(byTable(r.rows), byTable(whole.rows[:n])) && false {
+		if n := len(r.rows); n < 1000 || n > 2500 || int(lost) != 3000-n || r.has("truncated") == nil {
 			t.Errorf("%d rows, lost %d, problems %+v", n, lost, r.problems)
 		}
+		rows := make(map[string]bool)
+		for _, x := range whole.rows {
+			rows[x.table+x.cells] = true
+		}
 		for _, x := range r.rows {
-			if x.cells != whole.rows[slices.IndexFunc(whole.rows, func(w row1) bool { return w.table == x.table && w.record == x.record })].cells {
-				t.Fatalf("record %d differs", x.record)
+			if !rows[x.table+x.cells] {
+				t.Fatalf("record %d is none of the whole file: %+v", x.record, x)
 			}
 		}
 	})
@@ -517,18 +521,15 @@ func TestDatabase(t *testing.T) {
 	})
 }
 
-// rootFirst exchanges the root of table messages, the last page, with page 3,
-// so that a cut leaves it in place.
+// rootFirst exchanges the root of table messages, the last page, with its
+// first leaf, so that a cut leaves it in place, and takes that leaf.
 func rootFirst(data []byte) []byte {
 	const size = 4096
 	out := slices.Clone(data)
 	last := uint32(len(data) / size)
-	leaf := uint32(0)
 	root := out[(last-1)*size:]
-	cells := int(binary.BigEndian.Uint16(root[3:]))
 	at := int(binary.BigEndian.Uint16(root[12:]))
-	leaf = binary.BigEndian.Uint32(root[at:])
-	_ = cells
+	leaf := binary.BigEndian.Uint32(root[at:])
 	binary.BigEndian.PutUint32(root[at:], last)
 	copy(out[(leaf-1)*size:leaf*size], root)
 	copy(out[(last-1)*size:], data[(leaf-1)*size:leaf*size])
@@ -599,7 +600,7 @@ func TestMCAP(t *testing.T) {
 		}
 	})
 	t.Run("log order", func(t *testing.T) {
-		for _, src := range []*bagSource{bag(t, all), bag(t, files(dbs, text)), bag(t, files(dbs, meta(9, dbs, "")))} {
+		for _, src := range []*bagSource{bag(t, all), bag(t, files(dbs, nil)), bag(t, files(dbs, meta(9, dbs, "")))} {
 			f := New(cdr.Encoding{})
 			f.block = 1000
 			r := readWith(t, f, src, pipeline.Selection{Order: pipeline.LogOrder}, pipeline.DecodeOptions{Workers: 3})

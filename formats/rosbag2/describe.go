@@ -124,7 +124,7 @@ func (x *describer) files(beside bool) ([]*part, error) {
 	var files []*part
 	parts := pipeline.Parts(x.src)
 	for i, s := range parts {
-		if name := base(s.Object().Key); name != MetadataFile {
+		if name := base(s.Object().Key); name != MetadataFile && !isJournal(name) {
 			files = append(files, &part{object: i, name: name})
 		}
 	}
@@ -323,7 +323,7 @@ func (x *describer) journals(ctx context.Context, p *part, src pipeline.Source) 
 	if file.WAL() {
 		kind, suffix, least, what = "hot_wal", "-wal", 32, "a write-ahead log: the rows in it are not read"
 	}
-	beside, err := openBeside(ctx, src, p.name+suffix)
+	beside, err := openBeside(ctx, x.src, p.name+suffix)
 	if err != nil || beside == nil {
 		return err
 	}
