@@ -62,7 +62,7 @@ func columnsOf(t testing.TB, uri, table string) []string {
 	return out
 }
 
-var sampleRecordings = []string{"v01/20260302T081500Z/roof.bag", "v02/20260302T081500Z/roof.mcap", "v03/20260302T081500Z/roof.mcap"}
+var sampleRecordings = []string{"v01/20260302T081500Z/roof.bag", "v02/20260302T081500Z/roof.mcap", "v03/20260302T081500Z/roof.mcap", "v04/20260302T081500Z/roof"}
 
 var sampleTables = map[string]string{
 	"/gps/fix": "gps_fix", "/odom": "odom", "/imu": "imu", "/vehicle/state": "vehicle_state",
