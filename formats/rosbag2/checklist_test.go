@@ -523,14 +523,15 @@ func TestDatabase(t *testing.T) {
 
 // rootFirst exchanges the root of table messages, the last page, with its
 // first leaf, so that a cut leaves it in place, and takes that leaf.
-func rootFirst(data []byte) []byte {
-	const size = 4096
+func rootFirst(data []byte) []byte { return rootFirstOf(data, 4096) }
+
+func rootFirstOf(data []byte, size int) []byte {
 	out := slices.Clone(data)
-	last := uint32(len(data) / size)
+	last := len(data) / size
 	root := out[(last-1)*size:]
 	at := int(binary.BigEndian.Uint16(root[12:]))
-	leaf := binary.BigEndian.Uint32(root[at:])
-	binary.BigEndian.PutUint32(root[at:], last)
+	leaf := int(binary.BigEndian.Uint32(root[at:]))
+	binary.BigEndian.PutUint32(root[at:], uint32(last))
 	copy(out[(leaf-1)*size:leaf*size], root)
 	copy(out[(last-1)*size:], data[(leaf-1)*size:leaf*size])
 	// The schema tells of the root in a byte.
