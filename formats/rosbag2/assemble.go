@@ -30,9 +30,9 @@ func parseName(name string) (f fileName, ok bool) {
 	ext := path.Ext(rest)
 	switch strings.ToLower(ext) {
 	case ".db3":
-		f.storage = "sqlite3"
+		f.storage = storageSQLite
 	case ".mcap":
-		f.storage = "mcap"
+		f.storage = storageMCAP
 	default:
 		return fileName{}, false
 	}
@@ -63,7 +63,7 @@ func (f *Format) Assemble(ctx context.Context, matched []pipeline.Object, folder
 		objects := byFolder[dir]
 		at := slices.IndexFunc(objects, func(o pipeline.Object) bool { return path.Base(o.Key) == MetadataFile })
 		if at < 0 {
-			out = append(out, splits(dir, objects)...)
+			out = append(out, splits(objects)...)
 			continue
 		}
 		all, err := folder(ctx, objects[at].Key)
@@ -80,12 +80,12 @@ func (f *Format) Assemble(ctx context.Context, matched []pipeline.Object, folder
 }
 
 // splits groups the parts of split recordings without metadata.yaml.
-func splits(dir string, objects []pipeline.Object) []pipeline.Assembly {
+func splits(objects []pipeline.Object) []pipeline.Assembly {
 	groups := make(map[fileName][]pipeline.Object)
 	var keys []fileName
 	for _, o := range objects {
 		n, ok := parseName(path.Base(o.Key))
-		if !ok || n.number < 0 || n.storage == "mcap" && n.stem != path.Base(dir) {
+		if !ok || n.number < 0 || n.storage == storageMCAP && n.stem != base(path.Dir(strings.ReplaceAll(o.URI, `\`, "/"))) {
 			continue
 		}
 		n.number = 0
