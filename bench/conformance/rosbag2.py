@@ -97,7 +97,7 @@ def compare(drivemill, path, notes):
         apart = APART.get((label, name))
         if apart or topic.types is None and got and "data" not in got[0]:
             notes.append(f"{path}: {name}: only rows are counted: {apart or topic.why or 'read with SQLite'}")
-            if len(got) != len(topic.rows) and got:
+            if len(got) != len(topic.rows) and (got or not apart):
                 out.append(f"{path}: {name}: {len(got)} rows, want {len(topic.rows)}")
             continue
         if got and set(got[0]) == {"log_time", "data"} and topic.types is not None and set(topic.types.leaves()) != {"data"}:
