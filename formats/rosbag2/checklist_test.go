@@ -2,6 +2,7 @@ package rosbag2
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/drivemill/drivemill/formats/message/rosmsg"
 	"github.com/drivemill/drivemill/formats/rosbag2/bagtest"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/store"
 )
 
 // text is a std_msgs/msg/String in CDR.
@@ -265,6 +267,18 @@ func TestMetadata(t *testing.T) {
 		wantRows(t, "unlisted", r.rows, want.rows)
 		if r.has("unlisted_file") == nil {
 			t.Errorf("problems %+v", r.problems)
+		}
+	})
+	t.Run("metadata of another", func(t *testing.T) {
+		dir := t.TempDir()
+		for name, data := range map[string][]byte{MetadataFile: meta(9, split(), ""), "other.db3": talk(0, 9).Bytes()} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found := openFolder(t, dir, func(n string) bool { return n == "other.db3" })
+		if r := readAll(t, found[0]); len(r.rows) != 9 || len(r.problems) > 0 {
+			t.Errorf("%d rows, problems %+v", len(r.rows), r.problems)
 		}
 	})
 	t.Run("one of several", func(t *testing.T) {
@@ -669,13 +683,24 @@ func TestDefinitions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		format := withDefinitions(t, dir)
+		made, err := FormatSpec(cdr.Encoding{}).Configure(t.Context(), &Config{Definitions: pipeline.Text{Value: dir}}, stores{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		format := made.(*Format)
 		r = readWith(t, format, bag(t, map[string][]byte{"x_0.db3": d.Bytes()}), pipeline.Selection{}, pipeline.DecodeOptions{})
 		if len(r.rows) != 1 || !strings.HasSuffix(r.rows[0].cells, "inner.text.data=inner") || r.d.Tables[0].Table.Attributes["definition_source"] != fromSupplied {
 			t.Errorf("rows %+v, problems %+v", r.rows, r.problems)
 		}
 		if known, err := format.KnownTable("my_msgs/msg/Outer"); err != nil || known.Column("inner.text.data") < 0 {
 			t.Errorf("known table %v, %v", known, err)
+		}
+	})
+	t.Run("24 no definitions there", func(t *testing.T) {
+		var issue *pipeline.Issue
+		_, err := FormatSpec().Configure(t.Context(), &Config{Definitions: pipeline.Text{Value: t.TempDir(), Path: "formats.rosbag2.definitions"}}, stores{})
+		if !errors.As(err, &issue) || issue.Path == "" {
+			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("built in, by distribution", func(t *testing.T) {
@@ -687,6 +712,17 @@ func TestDefinitions(t *testing.T) {
 			}
 		}
 	})
+}
+
+// stores is an environment without side tables.
+type stores struct{}
+
+func (stores) OpenStore(ctx context.Context, uri string) (pipeline.Store, error) {
+	return store.Open(ctx, uri)
+}
+
+func (stores) LoadTable(context.Context, pipeline.Text) (*pipeline.SideTable, error) {
+	return nil, pipeline.ErrNotLoaded
 }
 
 // withDefinitions is the format with a folder of definitions.

@@ -134,11 +134,15 @@ func (x *describer) files(beside bool) ([]*part, error) {
 	if x.meta == nil {
 		return files, nil
 	}
-	x.whole = true
 	var listed []string
 	for _, p := range x.meta.Paths {
 		listed = append(listed, plain(base(p)))
 	}
+	if beside && !slices.ContainsFunc(files, func(p *part) bool { return slices.Contains(listed, plain(p.name)) }) {
+		x.meta = nil // it is that of another recording in the folder
+		return files, nil
+	}
+	x.whole = true
 	kept := files[:0]
 	stems := make(map[fileName]bool)
 	for _, p := range listed {
