@@ -222,13 +222,13 @@ func (x *describer) part(ctx context.Context, p *part) error {
 	if string(head[:min(len(head), 5)]) == mcap.Magic[:5] {
 		return x.mcapPart(ctx, p, src)
 	}
-	db, _, err := openDatabase(ctx, src)
+	db, file, err := openDatabase(ctx, src)
 	if err != nil {
 		return err
 	}
 	p.db, p.inner = db, x.meta.perMessage() || x.meta == nil && db.meta.perMessage()
 	if !p.zstd {
-		if err := x.journals(ctx, p, src); err != nil {
+		if err := x.journals(ctx, p, file.WAL()); err != nil {
 			return err
 		}
 	}
@@ -315,13 +315,9 @@ func (x *describer) addCompression(c pipeline.Compression) {
 
 // journals reports a write-ahead log or rollback journal beside a database,
 // which shows that its writer did not come to an end.
-func (x *describer) journals(ctx context.Context, p *part, src pipeline.Source) error {
+func (x *describer) journals(ctx context.Context, p *part, wal bool) error {
 	kind, suffix, least, what := "hot_journal", "-journal", int64(512), "a rollback journal: a transaction was not finished, so that rows may be torn or not there"
-	file, err := sqlite.Open(ctx, src)
-	if err != nil {
-		return err
-	}
-	if file.WAL() {
+	if wal {
 		kind, suffix, least, what = "hot_wal", "-wal", 32, "a write-ahead log: the rows in it are not read"
 	}
 	beside, err := openBeside(ctx, x.src, p.name+suffix)
