@@ -261,6 +261,7 @@ func (j *job) reset() {
 		Records:  b.Records[:0],
 		Problems: b.Problems[:0],
 		Skipped:  b.Skipped[:0],
+		Keep:     b.Keep[:0],
 		Bad:      b.Bad[:0],
 		Scratch:  b.Scratch,
 	}

@@ -195,7 +195,7 @@ func (w *worker) sort(j *job, recs []Record) {
 			t.unselected++
 		case !e.cfg.SignedTime && (r.LogTime < 0 || r.PublishTime < 0):
 			j.bad = append(j.bad, badRow{table, uint32(i), errTime})
-		case r.LogTime < from || to != 0 && r.LogTime >= to:
+		case r.LogTime < from && !slices.Contains(j.block.Keep, uint32(i)) || to != 0 && r.LogTime >= to:
 			t.unselected++
 		case isBad(&bad, uint32(i)):
 			j.bad = append(j.bad, badRow{table, uint32(i), bad[0].Err})

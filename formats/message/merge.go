@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -25,6 +26,9 @@ func (e *Engine) merge(j *job) error {
 	}
 	e.ordinal = base + int64(len(b.Records))
 	for _, p := range b.Problems {
+		if len(e.cfg.Objects) > 1 {
+			p.Detail = path.Base(e.uri(b.Object)) + ": " + p.Detail
+		}
 		e.problem(pipeline.Problem{Kind: p.Kind, Offset: p.Offset, Detail: p.Detail, Loses: p.Loses})
 	}
 	e.unknown.LostBytes += b.LostBytes

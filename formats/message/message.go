@@ -116,6 +116,10 @@ type Block struct {
 	// Bad are records that are there, but whose bytes are not, ascending: if
 	// they are selected, or of no known channel, they are rejected.
 	Bad []BadRecord
+	// Keep lists, ascending, the places in Records of messages that are
+	// selected although they were logged before Selection.From: the last ones
+	// of latched tables. See Latched.
+	Keep []uint32
 	// Damage found by Fetch or Unpack.
 	Problems  []BlockProblem
 	LostBytes int64

@@ -243,11 +243,6 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 	if p.inner {
 		w.inflate(b, p.db == nil)
 	}
-	if len(w.rec.parts) > 1 {
-		for k := range b.Problems {
-			b.Problems[k].Detail = p.name + ": " + b.Problems[k].Detail
-		}
-	}
 	return w.release(i)
 }
 
