@@ -11,6 +11,7 @@ import (
 	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/formats/rosbag"
+	"github.com/drivemill/drivemill/formats/rosbag2"
 	"github.com/drivemill/drivemill/formats/video"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/stages/derive"
@@ -29,6 +30,7 @@ func Registry() *pipeline.Registry {
 	reg.AddFormat(mcap.FormatSpec(encodings...))
 	reg.AddFormat(parquet.FormatSpec())
 	reg.AddFormat(rosbag.FormatSpec(encodings...))
+	reg.AddFormat(rosbag2.FormatSpec(encodings...))
 	reg.AddFormat(drivestats.FormatSpec())
 	reg.AddFormat(csv.FormatSpec())
 	reg.AddStage(filter.Spec())

@@ -85,24 +85,10 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 	if !ok {
 		return nil, f.fail(src, fmt.Errorf("description of a %s file: %w", d.Format, pipeline.ErrSchema))
 	}
-	in := ix.info
-	if sel.Order == pipeline.LogOrder && !in.counted {
-		// Log order needs to know when each chunk begins and how many messages
-		// lie before it.
-		s, err := scan(ctx, src, f.Limits)
-		if err != nil {
-			return nil, f.fail(src, fmt.Errorf("scanning for log order: %w", err))
-		}
-		in = s
+	w, err := newWalker(ctx, src, f.Limits, ix, sel)
+	if err != nil {
+		return nil, f.fail(src, err)
 	}
-	w := &walker{
-		src: src, lim: f.Limits, ix: ix, info: in, blocks: in.blocks, lost: in.lost,
-		sequential: sel.Order == pipeline.StorageOrder,
-	}
-	if in != ix.info {
-		w.tell(in.Problems)
-	}
-	w.plan(sel)
 	e, err := message.NewEngine(ctx, message.Config{
 		Format: Name, Object: src.Object().URI, Walker: w,
 		Tables: ix.tables, Channels: ix.tableOf, Selection: sel, Options: opt,

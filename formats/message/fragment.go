@@ -173,7 +173,11 @@ func (w *worker) sort(j *job, recs []Record) {
 		r := &recs[i]
 		lists[i] = -1
 		if uint32(r.Channel) >= uint32(len(e.cfg.Channels)) {
-			j.bad = append(j.bad, badRow{-1, uint32(i), errChannel})
+			err := RowError(errChannel)
+			if isBad(&bad, uint32(i)) {
+				err = bad[0].Err
+			}
+			j.bad = append(j.bad, badRow{-1, uint32(i), err})
 			continue
 		}
 		table := e.cfg.Channels[r.Channel]

@@ -118,7 +118,7 @@ type Block struct {
 	// Scratch is the container's own per-block state, kept when recycled.
 	Scratch any
 	// Bad are records that are there, but whose bytes are not, ascending: if
-	// they are of a selected table they are rejected.
+	// they are selected, or of no known channel, they are rejected.
 	Bad []BadRecord
 	// Keep lists, ascending, the places in Records of messages that are
 	// selected although they were logged before Selection.From: the last ones

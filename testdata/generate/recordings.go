@@ -13,7 +13,7 @@ const chunkSize = 96 << 10
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// writeDrives writes the drive in three formats, and the rows to expect.
+// writeDrives writes the drive in four formats, and the rows to expect.
 func writeDrives(out *output) error {
 	messages := drive()
 	ros1, ros2 := newDialect(false), newDialect(true)
@@ -32,6 +32,9 @@ func writeDrives(out *output) error {
 		return err
 	}
 	if err := out.write("drives/v03/20260302T081500Z/roof.mcap", v03); err != nil {
+		return err
+	}
+	if err := writeRosbag2(out, "drives/v04/20260302T081500Z/roof", ros2, messages); err != nil {
 		return err
 	}
 	twins := make([]bytes.Buffer, len(topics))
