@@ -141,7 +141,7 @@ func refuse(data []byte, s message.Span) error {
 	if s.End-s.Start < 4 {
 		return &wire.Error{Code: wire.Truncated, Detail: "no encapsulation header"}
 	}
-	return &wire.Error{Code: wire.UnsupportedEncapsulation,
+	return &wire.Error{Code: wire.UnsupportedEncapsulation, Kind: pipeline.ErrUnsupported,
 		Detail: fmt.Sprintf("kind 0x%02x%02x", data[s.Start], data[s.Start+1])}
 }
 
