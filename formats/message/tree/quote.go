@@ -2,8 +2,12 @@ package tree
 
 // AppendQuoted appends UTF-8 text as a JSON string (RFC 8259, section 7).
 func AppendQuoted(b, s []byte) []byte {
+	return append(AppendEscaped(append(b, '"'), s), '"')
+}
+
+// AppendEscaped appends what lies between the quotes of a JSON string.
+func AppendEscaped(b, s []byte) []byte {
 	const hex = "0123456789abcdef"
-	b = append(b, '"')
 	from := 0
 	for i, c := range s {
 		if c >= ' ' && c != '"' && c != '\\' {
@@ -24,5 +28,5 @@ func AppendQuoted(b, s []byte) []byte {
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
 	}
-	return append(append(b, s[from:]...), '"')
+	return append(b, s[from:]...)
 }
