@@ -173,12 +173,7 @@ func (f *Frame) PutNull(id int32) {
 		f.slots[id].state = null
 		return
 	}
-	if n.col >= 0 {
-		f.cols[n.col].AppendNull()
-	}
-	if n.label >= 0 {
-		f.cols[n.label].AppendNull()
-	}
+	f.null(n)
 }
 
 // PutRun takes n elements of a list that lie side by side, little-endian and
@@ -300,6 +295,9 @@ func (f *Frame) flush(i, end int32) {
 // nulls appends a null for struct i: to its column, or to all below it.
 func (f *Frame) nulls(i int32) {
 	n := &f.nodes[i]
+	if f.cells -= int(n.cells); f.cells < 0 {
+		return // the message is refused for it
+	}
 	if n.col >= 0 {
 		f.cols[n.col].AppendNull()
 		return
@@ -317,6 +315,11 @@ func (f *Frame) nulls(i int32) {
 }
 
 func (f *Frame) null(n *node) {
+	if n.kind == FixedList {
+		if f.cells -= int(n.cells); f.cells < 0 {
+			return // the message is refused for it
+		}
+	}
 	if n.col >= 0 {
 		f.cols[n.col].AppendNull()
 	}

@@ -18,8 +18,9 @@
 // sibling has that name).
 //
 // Limits: 16 Mi cells are made of one message beyond what it holds itself
-// (absent members of list elements, labels, defaults), MaxColumns columns, and
-// MaxDepth structs and lists inside each other. A struct without members is a
+// (absent members of list elements, labels, defaults), MaxColumns columns,
+// MaxDepth structs and lists inside each other, and 1 Mi values in lists of fixed
+// length. A struct without members is a
 // column of its own, true where it is present.
 package tree
 
@@ -39,6 +40,9 @@ const (
 	MaxDepth = 64
 	// maxCells bounds what a message may make beyond its own size.
 	maxCells = 1 << 24
+	// maxFixed is the number of values of a list of fixed length, lists inside
+	// it written out: what one null takes.
+	maxFixed = 1 << 20
 	// MaxLabel is the size of a label in bytes.
 	MaxLabel = 1 << 10
 )
@@ -215,6 +219,22 @@ func (n *Node) flatten(prefix string, out []arrow.Field) []arrow.Field {
 	return out
 }
 
+// weight is the number of values in a null of the node, at most a little more
+// than maxFixed.
+func (n *Node) weight() int {
+	if n.Kind == List {
+		return 1
+	}
+	w := 1
+	for _, m := range n.Members {
+		w = min(w+m.weight(), 2*maxFixed)
+	}
+	if n.Kind == FixedList {
+		w = min(w*max(n.Len, 1), 2*maxFixed)
+	}
+	return w
+}
+
 // check holds the tree against the limits.
 func (n *Node) check(depth int, leaves *int) error {
 	if depth > MaxDepth {
@@ -224,6 +244,9 @@ func (n *Node) check(depth int, leaves *int) error {
 		if *leaves++; *leaves > MaxColumns {
 			return fmt.Errorf("more than %d columns: %w", MaxColumns, pipeline.ErrLimit)
 		}
+	}
+	if n.weight() > maxFixed {
+		return fmt.Errorf("lists of fixed length of more than %d values: %w", maxFixed, pipeline.ErrLimit)
 	}
 	seen := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {

@@ -131,7 +131,6 @@ func (c *compiler) add(n *Node, name string, col, label int32, elem bool) {
 	c.ids[n] = int32(at)
 	c.nodes = append(c.nodes, node{kind: n.Kind, nullable: n.Nullable, elem: elem, col: col, label: label,
 		def: n.Default, text: n.Text, labels: n.Labels, name: name})
-	cells := int32(1)
 	switch n.Kind {
 	case Struct:
 		if len(n.Members) == 0 {
@@ -149,7 +148,8 @@ func (c *compiler) add(n *Node, name string, col, label int32, elem bool) {
 		}
 		c.add(m, name, col, label, true)
 	}
-	for i := at + 1; i < len(c.nodes); i++ {
+	cells := int32(n.weight())
+	for i := at + 1; i < len(c.nodes) && n.Kind == Struct; i++ {
 		cells++
 	}
 	c.nodes[at].cells = cells

@@ -1,0 +1,796 @@
+package cdr
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/formats/message/idl"
+	"github.com/drivemill/drivemill/formats/message/tree"
+	"github.com/drivemill/drivemill/formats/message/wire"
+)
+
+// Reasons of this package besides those of packages message and wire.
+const (
+	// UnknownMember: a member that must be understood is not in the schema.
+	UnknownMember = "unknown_member"
+	// InvalidMember: a member header contradicts what it stands before.
+	InvalidMember = "invalid_member"
+)
+
+// step is a shape compiled for the columns wanted.
+type step struct {
+	shape   *shape
+	id      int32 // tree.None: skipped
+	elem    int32 // of the struct of a map's pairs
+	size    int   // of a number, 0 where it varies
+	least   int   // bytes that a value takes at least
+	members []*step
+	first   *step // element, or discriminator
+	second  *step // key of a map
+}
+
+func compileStep(p *tree.Plan, sh *shape) *step {
+	s := &step{shape: sh, id: tree.None, elem: tree.None}
+	if sh.node != nil {
+		s.id = p.ID(sh.node)
+	}
+	s.size = sizeOf(sh.typ)
+	s.least = max(s.size, 1)
+	if k := sh.typ.Kind; k == idl.String || k == idl.WString || k == idl.Sequence || k == idl.Map {
+		s.least = 4
+	}
+	for _, m := range sh.members {
+		s.members = append(s.members, compileStep(p, m))
+	}
+	if sh.elem != nil {
+		s.first = compileStep(p, sh.elem)
+	} else if sh.typ.Elem != nil {
+		s.first = &step{shape: &shape{typ: sh.typ.Elem}, size: 1, least: 1, id: tree.None}
+	}
+	if sh.disc != nil {
+		s.first = compileStep(p, sh.disc)
+	}
+	if sh.key != nil {
+		s.second = compileStep(p, sh.key)
+		s.elem = p.ID(sh.node.Members[0])
+	}
+	return s
+}
+
+// sizeOf is the number of bytes of a primitive or enumeration.
+func sizeOf(t *idl.Type) int {
+	switch t.Kind {
+	case idl.Bool, idl.Int8, idl.Uint8, idl.Char:
+		return 1
+	case idl.Int16, idl.Uint16, idl.WChar:
+		return 2
+	case idl.Int32, idl.Uint32, idl.Float32:
+		return 4
+	case idl.Int64, idl.Uint64, idl.Float64:
+		return 8
+	case idl.Float128:
+		return 16
+	case idl.Enum, idl.Bitmask:
+		return t.Bytes
+	}
+	return 0
+}
+
+func primitive(t *idl.Type) bool { return t.Kind <= idl.WChar }
+
+// encapsulation is a kind of CDR.
+type encapsulation struct {
+	big    bool
+	v2     bool
+	unsaid idl.Extensibility // of types that do not say
+	root   idl.Extensibility // of the message itself
+}
+
+// encapsulations by the second byte of the header, big-endian.
+var encapsulations = map[byte]encapsulation{
+	0x00: {unsaid: idl.Final, root: idl.Final},
+	0x02: {unsaid: idl.Final, root: idl.Mutable},
+	0x06: {v2: true, unsaid: idl.Final, root: idl.Final}, 0x10: {v2: true, unsaid: idl.Final, root: idl.Final},
+	0x08: {v2: true, unsaid: idl.Appendable, root: idl.Appendable}, 0x14: {v2: true, unsaid: idl.Appendable, root: idl.Appendable},
+	0x0a: {v2: true, unsaid: idl.Mutable, root: idl.Mutable}, 0x12: {v2: true, unsaid: idl.Mutable, root: idl.Mutable},
+}
+
+// walker decodes messages of which parts may be absent. All positions are in
+// the block.
+type walker struct {
+	root   *step
+	kind   encapsulation
+	wide   wire.Wide
+	dry    bool // nothing is put into columns
+	f      *tree.Frame
+	b      []byte
+	pos    int
+	end    int
+	origin int
+	big    bool
+	most   int  // largest alignment
+	scan   bool // wide strings occur
+}
+
+// message is a tree.Decode.
+func (w *walker) message(f *tree.Frame, start, end int) bool {
+	w.f, w.b = f, f.Data
+	w.big = w.kind.big
+	w.most = 8
+	if w.kind.v2 {
+		w.most = 4
+	}
+	if !w.scan {
+		return w.walk(start, end) >= 0
+	}
+	// Writers disagree about wide strings: see the package comment.
+	best, least := wire.Wide(0), -1
+	for i := range wire.WideLayouts {
+		w.wide, w.dry = i, true
+		if left := w.walk(start, end); left >= 0 && (least < 0 || left < least) {
+			best, least = i, left
+		}
+	}
+	w.wide, w.dry = best, false
+	return w.walk(start, end) >= 0
+}
+
+// walk reads a message and returns how many bytes are left behind it, -1 after
+// a failure.
+func (w *walker) walk(start, end int) int {
+	w.pos, w.end, w.origin = start+4, end, start+4
+	if pad := int(w.b[start+3] & 3); (end-start)%4 == 0 && end-w.pos >= pad {
+		w.end -= pad
+	}
+	if len(w.root.members) == 0 && w.pos == w.end {
+		return 0
+	}
+	if !w.structure(w.root, w.kind.root) {
+		return -1
+	}
+	if w.end-w.pos > 3 {
+		w.fail(message.TrailingBytes, w.pos, nil, "")
+		return -1
+	}
+	return w.end - w.pos
+}
+
+func (w *walker) fail(code string, at int, s *step, detail string) bool {
+	id := tree.None
+	if s != nil {
+		id = s.id
+	}
+	return w.f.Fail(code, at, id, detail)
+}
+
+func (w *walker) align(n int) { w.pos += (w.origin - w.pos) & (min(n, w.most) - 1) }
+
+// number reads n bytes, aligned, as an unsigned number.
+func (w *walker) number(n int, s *step) (v uint64, ok bool) {
+	w.align(n)
+	if w.end-w.pos < n {
+		return 0, w.fail(message.Truncated, w.pos, s, "")
+	}
+	b := w.b[w.pos:]
+	w.pos += n
+	switch n {
+	case 1:
+		return uint64(b[0]), true
+	case 2:
+		x := binary.LittleEndian.Uint16(b)
+		if w.big {
+			x = bits.ReverseBytes16(x)
+		}
+		return uint64(x), true
+	case 4:
+		x := binary.LittleEndian.Uint32(b)
+		if w.big {
+			x = bits.ReverseBytes32(x)
+		}
+		return uint64(x), true
+	}
+	v = binary.LittleEndian.Uint64(b)
+	if w.big {
+		v = bits.ReverseBytes64(v)
+	}
+	return v, true
+}
+
+// delimited reads a delimiter header and narrows the end to what it spans; the
+// end before is what close takes.
+func (w *walker) delimited(s *step) (outer int, ok bool) {
+	n, ok := w.number(4, s)
+	if !ok {
+		return 0, false
+	}
+	if n > uint64(w.end-w.pos) {
+		return 0, w.fail(message.LengthBeyondEnd, w.pos-4, s, "")
+	}
+	outer = w.end
+	w.end = w.pos + int(n)
+	return outer, true
+}
+
+// extent is how a struct or union may change, in the kind of CDR at hand.
+func (w *walker) extent(t *idl.Type) idl.Extensibility {
+	if t.Ext == idl.Unsaid {
+		return w.kind.unsaid
+	}
+	return t.Ext
+}
+
+// structure reads a struct. Members that are not there are null.
+func (w *walker) structure(s *step, ext idl.Extensibility) bool {
+	t := s.shape.typ
+	if len(t.Members) == 0 && ext != idl.Mutable && !(w.kind.v2 && ext == idl.Appendable) {
+		_, ok := w.number(1, s) // the byte that stands for no members
+		return ok
+	}
+	switch {
+	case ext == idl.Mutable && w.kind.v2:
+		return w.mutable2(s)
+	case ext == idl.Mutable:
+		return w.mutable1(s)
+	case ext == idl.Appendable && w.kind.v2:
+		outer, ok := w.delimited(s)
+		if !ok {
+			return false
+		}
+		for i := range t.Members {
+			if w.pos >= w.end {
+				break // written by an older version
+			}
+			if !w.member(s.members[i], &t.Members[i]) {
+				return false
+			}
+		}
+		w.pos, w.end = w.end, outer
+		return true
+	}
+	for i := range t.Members {
+		if !w.member(s.members[i], &t.Members[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// member reads a member that stands in its place.
+func (w *walker) member(s *step, m *idl.Member) bool {
+	if !m.Optional {
+		return w.value(s)
+	}
+	if w.kind.v2 {
+		there, ok := w.number(1, s)
+		if !ok || there == 0 {
+			return ok
+		}
+		return w.value(s)
+	}
+	_, size, last, ok := w.header1(s)
+	if !ok {
+		return false
+	}
+	if last || size == 0 {
+		return true
+	}
+	return w.bounded(s, size, w.pos)
+}
+
+// bounded reads a member of so many bytes, whose values are aligned from
+// origin on. Bytes that the member does not use are passed over.
+func (w *walker) bounded(s *step, size, origin int) bool {
+	end, from := w.end, w.origin
+	w.end, w.origin = w.pos+size, origin
+	next := w.end
+	if !w.value(s) {
+		return false
+	}
+	w.pos, w.end, w.origin = next, end, from
+	return true
+}
+
+// header1 reads a member header of the first version of CDR.
+func (w *walker) header1(s *step) (id uint32, size int, last, ok bool) {
+	w.align(4)
+	at := w.pos
+	flags, ok := w.number(2, s)
+	if !ok {
+		return 0, 0, false, false
+	}
+	short, ok := w.number(2, s)
+	if !ok {
+		return 0, 0, false, false
+	}
+	must := flags&0x4000 != 0
+	id, size = uint32(flags&0x3fff), int(short)
+	switch id {
+	case 0x3f01: // extended
+		if size < 8 {
+			return 0, 0, false, w.fail(InvalidMember, at, s, "extended header is too short")
+		}
+		long, ok := w.number(4, s)
+		if !ok {
+			return 0, 0, false, false
+		}
+		n, ok := w.number(4, s)
+		if !ok {
+			return 0, 0, false, false
+		}
+		id, size = uint32(long&0x0fffffff), int(n)
+	case 0x3f02: // sentinel
+		return 0, 0, true, true
+	}
+	if size > w.end-w.pos {
+		return 0, 0, false, w.fail(message.LengthBeyondEnd, at, s, "")
+	}
+	if must {
+		id |= 1 << 31
+	}
+	return id, size, false, true
+}
+
+// choose finds the member with an id; the highest bit of the id says that it
+// must be understood.
+func (w *walker) choose(s *step, id uint32, at int) (*step, bool) {
+	ms := s.shape.typ.Members
+	for i := range ms {
+		if ms[i].ID == id&^(1<<31) {
+			return s.members[i], true
+		}
+	}
+	if id>>31 != 0 {
+		return nil, w.fail(UnknownMember, at, s, "a member that must be understood is not in the schema")
+	}
+	return nil, true
+}
+
+// mutable1 reads a parameter list.
+func (w *walker) mutable1(s *step) bool {
+	for {
+		at := w.pos
+		id, size, last, ok := w.header1(s)
+		if !ok || last {
+			return ok
+		}
+		m, ok := w.choose(s, id, at)
+		if !ok {
+			return false
+		}
+		if m == nil {
+			w.pos += size
+			continue
+		}
+		if m.id != tree.None && m.id > 0 && !w.dry && w.f.Has(m.id) {
+			return w.fail(InvalidMember, at, m, "the member comes twice")
+		}
+		if !w.bounded(m, size, w.pos) {
+			return false
+		}
+	}
+}
+
+// header2 reads a member header of the second version.
+func (w *walker) header2(s *step) (id uint32, size int, ok bool) {
+	v, ok := w.number(4, s)
+	if !ok {
+		return 0, 0, false
+	}
+	at := w.pos - 4
+	id = uint32(v)&0x0fffffff | uint32(v)&(1<<31)
+	n := uint64(1) << (v >> 28 & 7)
+	if code := v >> 28 & 7; code >= 4 {
+		next, ok := w.number(4, s)
+		if !ok {
+			return 0, 0, false
+		}
+		n = next
+		if code > 4 {
+			// The length is the first number of the member, too.
+			w.pos -= 4
+			if code > 5 {
+				n *= 4 << (code - 6)
+			}
+			n += 4
+		}
+	}
+	if n > uint64(w.end-w.pos) {
+		return 0, 0, w.fail(message.LengthBeyondEnd, at, s, "")
+	}
+	return id, int(n), true
+}
+
+// mutable2 reads members with headers inside a delimiter.
+func (w *walker) mutable2(s *step) bool {
+	outer, ok := w.delimited(s)
+	if !ok {
+		return false
+	}
+	for w.end-w.pos >= 4 {
+		at := w.pos
+		id, size, ok := w.header2(s)
+		if !ok {
+			return false
+		}
+		m, ok := w.choose(s, id, at)
+		if !ok {
+			return false
+		}
+		if m == nil {
+			w.pos += size
+			continue
+		}
+		if m.id > 0 && !w.dry && w.f.Has(m.id) {
+			return w.fail(InvalidMember, at, m, "the member comes twice")
+		}
+		if !w.bounded(m, size, w.origin) {
+			return false
+		}
+	}
+	w.pos, w.end = w.end, outer
+	return true
+}
+
+// put hands a number to a column.
+func (w *walker) put(s *step, v uint64) {
+	if s.id != tree.None && !w.dry {
+		w.f.Put(s.id, v)
+	}
+}
+
+func (w *walker) open(id int32) {
+	if id != tree.None && !w.dry {
+		w.f.Open(id)
+	}
+}
+
+func (w *walker) close(id int32) bool {
+	return id == tree.None || w.dry || w.f.Close(id)
+}
+
+// value reads a value.
+func (w *walker) value(s *step) bool {
+	t := s.shape.typ
+	switch s.shape.form {
+	case formStruct:
+		w.open(s.id)
+		return w.structure(s, w.extent(t)) && w.close(s.id)
+	case formUnion:
+		w.open(s.id)
+		return w.union(s) && w.close(s.id)
+	case formBytes:
+		return w.bytes(s)
+	case formList:
+		return w.list(s)
+	case formMap:
+		return w.pairs(s)
+	case formTime:
+		return w.time(s)
+	}
+	switch t.Kind {
+	case idl.String:
+		return w.text(s)
+	case idl.WString:
+		return w.wideText(s)
+	case idl.Float128:
+		w.align(8)
+		if w.end-w.pos < 16 {
+			return w.fail(message.Truncated, w.pos, s, "")
+		}
+		w.pos += 16
+		return s.id == tree.None || w.dry || w.f.PutText(s.id, w.b[w.pos-16:w.pos], w.pos-16)
+	}
+	v, ok := w.number(s.size, s)
+	if !ok {
+		return false
+	}
+	switch t.Kind {
+	case idl.Int8:
+		v = uint64(int64(int8(v)))
+	case idl.Int16:
+		v = uint64(int64(int16(v)))
+	case idl.Int32:
+		v = uint64(int64(int32(v)))
+	case idl.Enum:
+		v = uint64(int64(v) << (64 - 8*s.size) >> (64 - 8*s.size))
+	}
+	w.put(s, v)
+	return true
+}
+
+// count reads the count of a list whose elements take so many bytes at least.
+func (w *walker) count(s *step, least int) (n int, ok bool) {
+	v, ok := w.number(4, s)
+	if !ok {
+		return 0, false
+	}
+	if v > uint64(w.end-w.pos)/uint64(least) {
+		return 0, w.fail(message.LengthBeyondEnd, w.pos-4, s, "")
+	}
+	return int(v), true
+}
+
+func (w *walker) bytes(s *step) bool {
+	n, ok := int(s.shape.typ.Len), true
+	if s.shape.typ.Kind == idl.Sequence {
+		n, ok = w.count(s, 1)
+	}
+	if !ok {
+		return false
+	}
+	if n > w.end-w.pos {
+		return w.fail(message.Truncated, w.pos, s, "")
+	}
+	w.pos += n
+	return s.id == tree.None || w.dry || w.f.PutText(s.id, w.b[w.pos-n:w.pos], w.pos-n)
+}
+
+func (w *walker) text(s *step) bool {
+	n, ok := w.count(s, 1)
+	if !ok {
+		return false
+	}
+	at := w.pos
+	b := w.b[at : at+n]
+	w.pos += n
+	if n > 0 && b[n-1] == 0 {
+		b = b[:n-1]
+	}
+	return s.id == tree.None || w.dry || w.f.PutText(s.id, b, at)
+}
+
+// time reads seconds and nanoseconds; in the second version of CDR the struct
+// may have a header of its own.
+func (w *walker) time(s *step) bool {
+	ext := w.extent(s.shape.typ)
+	outer := -1
+	if w.kind.v2 && ext != idl.Final {
+		if ext == idl.Mutable {
+			return w.fail(wire.UnsupportedEncapsulation, w.pos, s, "a time that is mutable")
+		}
+		var ok bool
+		if outer, ok = w.delimited(s); !ok {
+			return false
+		}
+	}
+	sec, ok := w.number(4, s)
+	if !ok {
+		return false
+	}
+	nano, ok := w.number(4, s)
+	if !ok {
+		return false
+	}
+	w.put(s, uint64(int64(int32(sec))*1e9+int64(nano)))
+	if outer >= 0 {
+		w.pos, w.end = w.end, outer
+	}
+	return true
+}
+
+func (w *walker) list(s *step) bool {
+	t := s.shape.typ
+	outer := -1
+	if w.kind.v2 && !t.Inner && !primitive(flat(t)) {
+		var ok bool
+		if outer, ok = w.delimited(s); !ok {
+			return false
+		}
+		if s.id == tree.None && !w.dry {
+			w.pos, w.end = w.end, outer
+			return true
+		}
+	}
+	n, ok := int(t.Len), true
+	if t.Kind == idl.Sequence {
+		n, ok = w.count(s, s.first.least)
+	}
+	if !ok {
+		return false
+	}
+	if s.shape.count {
+		w.put(s, uint64(n))
+	} else {
+		w.open(s.id)
+	}
+	for range n {
+		if !w.value(s.first) {
+			return false
+		}
+	}
+	if !s.shape.count && !w.close(s.id) {
+		return false
+	}
+	if outer >= 0 {
+		if w.pos != w.end {
+			return w.fail(wire.BadDelimiter, w.pos, s, "")
+		}
+		w.end = outer
+	}
+	return true
+}
+
+// flat is the element of a list, of an array of several dimensions that of the
+// innermost.
+func flat(t *idl.Type) *idl.Type {
+	e := t.Elem
+	for e.Kind == idl.Array && e.Inner {
+		e = e.Elem
+	}
+	return e
+}
+
+func (w *walker) pairs(s *step) bool {
+	t := s.shape.typ
+	outer := -1
+	if w.kind.v2 && !(primitive(t.Key) && primitive(t.Elem)) {
+		var ok bool
+		if outer, ok = w.delimited(s); !ok {
+			return false
+		}
+	}
+	n, ok := w.count(s, s.first.least+s.second.least)
+	if !ok {
+		return false
+	}
+	w.open(s.id)
+	for range n {
+		w.open(s.elem)
+		if !w.value(s.second) || !w.value(s.first) || !w.close(s.elem) {
+			return false
+		}
+	}
+	if outer >= 0 {
+		if w.pos != w.end {
+			return w.fail(wire.BadDelimiter, w.pos, s, "")
+		}
+		w.end = outer
+	}
+	return w.close(s.id)
+}
+
+// union reads a discriminator and the member that it chooses; the others are
+// null.
+func (w *walker) union(s *step) bool {
+	t := s.shape.typ
+	ext := w.extent(t)
+	outer := -1
+	mutable := ext == idl.Mutable
+	if w.kind.v2 && ext != idl.Final {
+		var ok bool
+		if outer, ok = w.delimited(s); !ok {
+			return false
+		}
+	}
+	if mutable {
+		if !w.unionHeader(s) {
+			return false
+		}
+	}
+	at := w.pos
+	if !w.value(s.first) {
+		return false
+	}
+	v := w.again(at, s.first)
+	chosen := -1
+	for i := range t.Members {
+		if t.Members[i].Otherwise {
+			chosen = i
+		}
+	}
+	for i := range t.Members {
+		for _, c := range t.Members[i].Cases {
+			if c == v {
+				chosen = i
+			}
+		}
+	}
+	if chosen >= 0 {
+		if mutable && !w.unionHeader(s) {
+			return false
+		}
+		if !w.value(s.members[chosen]) {
+			return false
+		}
+	}
+	if mutable && !w.kind.v2 {
+		if _, _, last, ok := w.header1(s); !ok || !last {
+			return ok && w.fail(InvalidMember, w.pos, s, "a union has one member")
+		}
+	}
+	if outer >= 0 {
+		w.pos, w.end = w.end, outer
+	}
+	return true
+}
+
+// unionHeader passes over the member header inside a mutable union.
+func (w *walker) unionHeader(s *step) bool {
+	if w.kind.v2 {
+		_, _, ok := w.header2(s)
+		return ok
+	}
+	_, _, _, ok := w.header1(s)
+	return ok
+}
+
+// again reads the discriminator that begins at or behind a position once more,
+// as a number.
+func (w *walker) again(at int, s *step) int64 {
+	back := w.pos
+	w.pos = at
+	v, _ := w.number(s.size, s)
+	w.pos = back
+	shift := 64 - 8*s.size
+	switch s.shape.typ.Kind {
+	case idl.Int8, idl.Int16, idl.Int32, idl.Int64, idl.Enum:
+		return int64(v<<shift) >> shift
+	case idl.Bool:
+		if v != 0 {
+			v = 1
+		}
+	}
+	return int64(v)
+}
+
+// wideText reads a wide string in the layout at hand.
+func (w *walker) wideText(s *step) bool {
+	v, ok := w.number(4, s)
+	if !ok {
+		return false
+	}
+	at, unit, n := w.pos, 2, v
+	switch w.wide {
+	case wire.Wide4:
+		unit = 4
+	case wire.WideBytes:
+		if n%2 != 0 {
+			return w.fail(wire.InvalidUTF16, at, s, "")
+		}
+		n /= 2
+	}
+	if n > uint64(w.end-w.pos)/uint64(unit) {
+		return w.fail(message.LengthBeyondEnd, at-4, s, "")
+	}
+	from := len(w.f.Scratch)
+	end := w.pos + int(n)*unit
+	for w.pos < end {
+		r, ok := w.unit(unit)
+		if !ok || r == 0 && w.pos < end {
+			return w.fail(wire.InvalidUTF16, at, s, "")
+		}
+		if r == 0 {
+			continue
+		}
+		if utf16.IsSurrogate(r) {
+			if w.pos >= end {
+				return w.fail(wire.InvalidUTF16, at, s, "")
+			}
+			low, _ := w.unit(unit)
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				return w.fail(wire.InvalidUTF16, at, s, "")
+			}
+		}
+		w.f.Scratch = utf8.AppendRune(w.f.Scratch, r)
+	}
+	return s.id == tree.None || w.dry || w.f.PutText(s.id, w.f.Scratch[from:], at)
+}
+
+func (w *walker) unit(size int) (rune, bool) {
+	b := w.b[w.pos : w.pos+size]
+	w.pos += size
+	if size == 2 {
+		if w.big {
+			return rune(binary.BigEndian.Uint16(b)), true
+		}
+		return rune(binary.LittleEndian.Uint16(b)), true
+	}
+	v := binary.LittleEndian.Uint32(b)
+	if w.big {
+		v = binary.BigEndian.Uint32(b)
+	}
+	return rune(v & 0xffff), v <= 0xffff
+}
