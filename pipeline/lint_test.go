@@ -29,6 +29,9 @@ var exceptions = map[string]string{
 	"formats/message/cdr -> formats/message/wire":    "both ROS encodings compile to the same kind of program",
 	"formats/message/wire -> formats/message/rosmsg": "programs are compiled from parsed definitions",
 
+	"formats/message/cdr -> formats/message/idl":  "schemas of CDR messages may be in IDL",
+	"formats/message/cdr -> formats/message/tree": "encodings whose values come in any order put rows together alike",
+
 	"formats/message/protobuf -> formats/message/tree":   "encodings whose values come in any order put rows together alike",
 	"formats/message/jsonschema -> formats/message/tree": "the columns of a schema are a tree",
 	"formats/message/json -> formats/message/tree":       "encodings whose values come in any order put rows together alike",

@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,10 +22,12 @@ func (Encoding) Parse(s message.Schema) (message.Layout, error) {
 	case "ros2msg":
 		if !strings.Contains(string(s.Data), "IDL:") {
 			t, err := rosmsg.Parse(rosmsg.ROS2, s.Name, s.Data)
-			if err != nil {
+			switch {
+			case err == nil:
+				return NewLayout(t), nil
+			case !errors.Is(err, pipeline.ErrUnsupported): // IDL under a wrong label
 				return nil, fmt.Errorf("parsing schema: %w", err)
 			}
-			return NewLayout(t), nil
 		}
 	case "ros2idl", "omgidl":
 	default:

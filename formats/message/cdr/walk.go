@@ -129,6 +129,9 @@ func (w *walker) message(f *tree.Frame, start, end int) bool {
 	// Writers disagree about wide strings: see the package comment.
 	best, least := wire.Wide(0), -1
 	for i := range wire.WideLayouts {
+		if w.kind.v2 { // bytes first, as its standard has it
+			i = wire.WideLayouts - 1 - i
+		}
 		w.wide, w.dry = i, true
 		if left := w.walk(start, end); left >= 0 && (least < 0 || left < least) {
 			best, least = i, left
