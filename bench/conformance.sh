@@ -26,6 +26,7 @@ failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/encodings.py "$work/drivemill"
 echo "types: every type the sink writes, read by pyarrow and DuckDB"
 check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestOtherReaders$' ./formats/parquet
 if [ $failed -ne 0 ]; then
