@@ -37,6 +37,10 @@ def nanoseconds(text):
     return seconds * 10**9 + int(fraction.ljust(9, "0"))
 
 
+def whole(text):
+    return -0.0 if text == "-0" else int(text)
+
+
 def repeated(field):
     return field.is_repeated if hasattr(field, "is_repeated") else field.label == 3
 
@@ -210,7 +214,7 @@ def main():
             continue
         for topic, rows in topics.items():
             p = subprocess.run([sys.argv[1], "cat", path, "--table", topic], capture_output=True)
-            got = [json.loads(line) for line in p.stdout.decode().splitlines()]
+            got = [json.loads(line, parse_int=whole) for line in p.stdout.decode().splitlines()]
             files += 1
             if len(got) != len(rows):
                 out.append(f"{name}: {topic}: {len(got)} rows, want {len(rows)}: {p.stderr.decode().strip()}")

@@ -201,4 +201,3 @@ func TestRealEncodings(t *testing.T) {
 		t.Errorf("rows by encoding %v", seen)
 	}
 }
-
