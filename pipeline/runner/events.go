@@ -16,8 +16,12 @@ func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
 	if err != nil {
 		return err
 	}
+	dir := r.eventDir
+	if dir == "" {
+		dir = lineage.RunsDir + "/" + r.RunInfo.RunID
+	}
 	for _, l := range r.lakes {
-		key := fmt.Sprintf("%s/%s/%s.openlineage.json", lineage.RunsDir, r.RunInfo.RunID, e.EventType)
+		key := fmt.Sprintf("%s/%s.openlineage.json", dir, e.EventType)
 		if err := l.store.Put(ctx, key, data); err != nil {
 			return fmt.Errorf("writing lineage event: %w", err)
 		}
@@ -28,7 +32,7 @@ func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
 // maxSkippedRead bounds how many commit records of skipped units are read for
 // the datasets of a run: all units of a pipeline have much the same ones, and
 // there may be a million of them.
-const maxSkippedRead = 100
+const maxSkippedRead = 20
 
 // sendEnd writes the event that ends the run. Its datasets are those of the
 // units done, with what was read and written, and those of units that were
