@@ -122,9 +122,9 @@ func (d *decoder) stringValue(t *jsonschema.Table, h head) bool {
 	return d.f.PutText(t.ID, s, h.at)
 }
 
-// integer is the value of an integer item as sign and magnitude: of a negative
-// one, arg is one less.
-func (h head) signed() (int64, bool) {
+// signed is the value of an integer item; ok is false where it is none or does
+// not fit.
+func (h head) signed() (n int64, ok bool) {
 	switch {
 	case h.major == majorUint && h.arg <= math.MaxInt64:
 		return int64(h.arg), true
