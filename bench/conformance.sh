@@ -28,6 +28,7 @@ check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/video.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/rosbag2.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/encodings.py "$work/drivemill"
 echo "types: every type the sink writes, read by pyarrow and DuckDB"
 check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestOtherReaders$' ./formats/parquet
 if [ $failed -ne 0 ]; then

@@ -34,6 +34,17 @@ var exceptions = map[string]string{
 	"formats/rosbag2 -> formats/mcap":                  "MCAP files are one of the two kinds of storage",
 	"formats/rosbag2 -> formats/rosbag2/sqlite":        "the reader of databases, kept apart from what rosbag2 keeps in them",
 	"formats/rosbag2 -> formats/message/rosmsg":        "definitions that a recording does not hold: supplied and built in",
+
+	"formats/message/cdr -> formats/message/idl":  "schemas of CDR messages may be in IDL",
+	"formats/message/cdr -> formats/message/tree": "encodings whose values come in any order put rows together alike",
+
+	"formats/message/protobuf -> formats/message/tree":   "encodings whose values come in any order put rows together alike",
+	"formats/message/jsonschema -> formats/message/tree": "the columns of a schema are a tree",
+	"formats/message/json -> formats/message/tree":       "encodings whose values come in any order put rows together alike",
+	"formats/message/cbor -> formats/message/tree":       "encodings whose values come in any order put rows together alike",
+	"formats/message/flatbuffer -> formats/message/tree": "encodings whose values come in any order put rows together alike",
+	"formats/message/json -> formats/message/jsonschema": "JSON and CBOR messages have the same schemas",
+	"formats/message/cbor -> formats/message/jsonschema": "JSON and CBOR messages have the same schemas",
 }
 
 type sourceFile struct {

@@ -7,7 +7,11 @@ import (
 	"github.com/drivemill/drivemill/formats/images"
 	"github.com/drivemill/drivemill/formats/mcap"
 	"github.com/drivemill/drivemill/formats/message"
+	"github.com/drivemill/drivemill/formats/message/cbor"
 	"github.com/drivemill/drivemill/formats/message/cdr"
+	"github.com/drivemill/drivemill/formats/message/flatbuffer"
+	"github.com/drivemill/drivemill/formats/message/json"
+	"github.com/drivemill/drivemill/formats/message/protobuf"
 	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/formats/rosbag"
@@ -23,7 +27,9 @@ import (
 
 // Registry returns what is built in. A new format or stage is one line.
 func Registry() *pipeline.Registry {
-	encodings := []message.Encoding{ros1.Encoding{}, cdr.Encoding{}}
+	encodings := []message.Encoding{
+		ros1.Encoding{}, cdr.Encoding{}, protobuf.Encoding{}, json.Encoding{}, cbor.Encoding{}, flatbuffer.Encoding{},
+	}
 	reg := &pipeline.Registry{}
 	// Formats are tried in this order: those that a file's first bytes prove
 	// before those that go by its name.

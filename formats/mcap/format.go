@@ -16,10 +16,10 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 	return pipeline.FormatSpec{
 		Format:  New(encodings...),
 		Summary: "MCAP recordings",
-		Doc: "Chunks stored plain or compressed with lz4 or zstd are read by the index or by scanning, also when the file is damaged. Messages in ros1 (ros1msg) and " +
-			"cdr (ros2msg) become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
+		Doc: "Chunks stored plain or compressed with lz4 or zstd are read by the index or by scanning, also when the file is damaged. Messages in ros1 (ros1msg), " +
+			"cdr (ros2msg, ros2idl, omgidl), protobuf, json and cbor (jsonschema or none) and flatbuffer become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
 		Extensions: []string{"mcap"},
-		Behaviour:  1,
+		Behaviour:  2,
 		Config:     func() any { return new(Config) },
 		Configure:  configure(encodings),
 	}

@@ -137,6 +137,9 @@ Clock: time clock
 service_msgs/
 2 ServiceEventInfo: uint8 event_type, time stamp, char[16] client_gid, int64 sequence_number
 
+unique_identifier_msgs/
+2 UUID: uint8[16] uuid
+
 rcl_interfaces/
 2 Log: time stamp, uint8 level, string name, string msg, string file, string function, uint32 line
 `
