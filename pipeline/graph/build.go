@@ -307,9 +307,22 @@ func report(issues *pipeline.Issues, n *node, err error) {
 func (r *recorder) LoadTable(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable, error) {
 	t, err := r.Env.LoadTable(ctx, uri)
 	if err == nil {
-		r.mu.Lock()
-		r.sides = append(r.sides, t)
-		r.mu.Unlock()
+		r.note(t.SHA256)
 	}
 	return t, err
+}
+
+// LoadFile notes what was loaded.
+func (r *recorder) LoadFile(ctx context.Context, uri pipeline.Text) (*pipeline.SideFile, error) {
+	f, err := r.Env.LoadFile(ctx, uri)
+	if err == nil {
+		r.note(f.SHA256)
+	}
+	return f, err
+}
+
+func (r *recorder) note(hash string) {
+	r.mu.Lock()
+	r.sides = append(r.sides, hash)
+	r.mu.Unlock()
 }
