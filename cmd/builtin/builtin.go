@@ -11,6 +11,7 @@ import (
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/formats/rosbag"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/stages/dbc"
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
 	"github.com/drivemill/drivemill/stages/lookup"
@@ -31,6 +32,7 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(filter.Spec())
 	reg.AddStage(derive.Spec())
 	reg.AddStage(lookup.Spec())
+	reg.AddStage(dbc.Spec())
 	reg.AddStage(selectcols.Spec())
 	reg.AddSink(parquet.Spec())
 	return reg

@@ -354,3 +354,25 @@ func (r *Reassembler) ISOTP(f Frame, extended bool) Progress {
 	}
 	return Alone
 }
+
+// Announces reports whether the frame is a TP.CM that begins a transfer.
+func (f Frame) Announces() bool {
+	return GroupOf(f.ID).PGN == PGNTransportControl && len(f.Data) >= 8 && (f.Data[0] == 16 || f.Data[0] == 32)
+}
+
+// Announced is the identifier of the group that a TP.CM is about to send, as if
+// it fitted into one frame of the sender.
+func (f Frame) Announced() uint32 {
+	pgn := uint32(f.Data[5]) | uint32(f.Data[6])<<8 | uint32(f.Data[7]&3)<<16
+	id := f.ID&(7<<26) | pgn<<8 | f.ID&0xff
+	if GroupOf(id).Directed {
+		id = id&^0xff00 | f.ID&0xff00
+	}
+	return id
+}
+
+// Replace breaks off a transfer that another one, of no interest, replaces.
+func (r *Reassembler) Replace(f Frame) {
+	g := GroupOf(f.ID)
+	r.abandon(sessionKey{'j', uint32(g.Source), uint32(g.Destination)}, "another transfer began before its last frame")
+}
