@@ -195,7 +195,11 @@ func (p *parser) problem(pos pipeline.Pos, format string, args ...any) {
 		p.bad++
 		return
 	}
-	p.db.Problems = append(p.db.Problems, &pipeline.Issue{Pos: pos, Message: fmt.Sprintf(format, args...)})
+	message := fmt.Sprintf(format, args...)
+	if n := len(p.db.Problems); n > 0 && p.db.Problems[n-1].Pos == pos && p.db.Problems[n-1].Message == message {
+		return // of another layout of the same signal
+	}
+	p.db.Problems = append(p.db.Problems, &pipeline.Issue{Pos: pos, Message: message})
 }
 
 func (p *parser) advance() token {
