@@ -48,8 +48,10 @@ type Message struct {
 	Attributes map[string]string
 	FD         bool
 	Protocol   Protocol
-	// ISOTP says that the message is longer than a frame can be and is sent by
-	// ISO 15765-2.
+	// ISOTP says that the message is sent by ISO 15765-2: it names a flow control
+	// frame, or is longer than a frame of its bus can be. A message of up to 64
+	// bytes in a database that says nothing of CAN FD may all the same come in
+	// one frame.
 	ISOTP   bool
 	Signals []*Signal // in the order of the file
 	Pos     pipeline.Pos

@@ -103,9 +103,10 @@ func (p *parser) resolve() {
 			p.aboutSignal(m, s, r, extended)
 		}
 	}
-	protocol := p.db.protocol(p.defs)
+	protocol := p.protocol()
+	fd := strings.Contains(strings.ToUpper(p.networkAttribute("BusType")), "FD")
 	for _, m := range p.db.Messages {
-		p.format(m, protocol)
+		p.format(m, protocol, fd)
 		p.multiplexing(m, extended)
 		p.check(m)
 	}
@@ -250,12 +251,18 @@ func (s *Signal) holds(bits int64, negative bool) bool {
 	return s.Length == 64 || uint64(bits) < 1<<s.Length
 }
 
-// protocol tells the protocol of the whole database.
-func (db *Database) protocol(defs map[attributeKey]*attributeDef) Protocol {
-	v, set := db.Attributes["ProtocolType"]
-	if d := defs[attributeKey{objNetwork, "ProtocolType"}]; !set && d != nil {
+// networkAttribute is an attribute of the network, or its default.
+func (p *parser) networkAttribute(name string) string {
+	v, set := p.db.Attributes[name]
+	if d := p.defs[attributeKey{objNetwork, name}]; !set && d != nil {
 		v = d.fallback
 	}
+	return v
+}
+
+// protocol tells the protocol of the whole database.
+func (p *parser) protocol() Protocol {
+	v := p.networkAttribute("ProtocolType")
 	switch v = strings.ToUpper(strings.ReplaceAll(v, " ", "")); {
 	case strings.HasPrefix(v, "J1939"):
 		return J1939
@@ -269,7 +276,7 @@ func (db *Database) protocol(defs map[attributeKey]*attributeDef) Protocol {
 var frameFormats = map[string]string{"0": "StandardCAN", "1": "ExtendedCAN", "3": "J1939PG", "14": "StandardCAN_FD", "15": "ExtendedCAN_FD"}
 
 // format tells the frame format and protocol of a message.
-func (p *parser) format(m *Message, network Protocol) {
+func (p *parser) format(m *Message, network Protocol, fd bool) {
 	v, set := m.Attributes["VFrameFormat"]
 	if d := p.defs[attributeKey{objMessage, "VFrameFormat"}]; !set && d != nil {
 		v = d.fallback
@@ -288,5 +295,5 @@ func (p *parser) format(m *Message, network Protocol) {
 		m.Protocol = network
 	}
 	_, flow := m.Attributes["CanTpFcFrameId"]
-	m.ISOTP = m.Protocol == PlainCAN && (flow || m.Length > 64 || m.Length > 8 && !m.FD && !strings.Contains(strings.ToUpper(p.db.Attributes["BusType"]), "FD"))
+	m.ISOTP = m.Protocol == PlainCAN && (flow || m.Length > 64 || m.Length > 8 && !m.FD && !fd)
 }

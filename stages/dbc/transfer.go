@@ -35,6 +35,9 @@ func (p *processor) join(src *source, bus *busState, set *idSet, t *slot, id fra
 	}
 	isFast := t != nothing && t.plan.Message.Protocol == candb.NMEA2000 && t.Length > 8
 	isISO := t != nothing && t.ISOTP
+	if isISO && p.frames.size[i] > 8 && t.Length <= 64 && t.Attributes["CanTpFcFrameId"] == "" {
+		isISO = false // CAN FD, of which the database says nothing
+	}
 	if !isTP && !isFast && !isISO {
 		return false, nil
 	}
