@@ -29,11 +29,6 @@ var exceptions = map[string]string{
 	"formats/message/cdr -> formats/message/wire":      "both ROS encodings compile to the same kind of program",
 	"formats/message/wire -> formats/message/rosmsg":   "programs are compiled from parsed definitions",
 	"formats/mdf4/mdf4test -> formats/mdf4/conversion": "files for tests declare conversions as blocks",
-	"formats/message/ros1 -> formats/message/rosmsg":   "both ROS encodings share the grammar of definitions",
-	"formats/message/cdr -> formats/message/rosmsg":    "both ROS encodings share the grammar of definitions",
-	"formats/message/ros1 -> formats/message/wire":     "both ROS encodings compile to the same kind of program",
-	"formats/message/cdr -> formats/message/wire":      "both ROS encodings compile to the same kind of program",
-	"formats/message/wire -> formats/message/rosmsg":   "programs are compiled from parsed definitions",
 	"stages/dbc -> formats/dbc":                        "the stage decodes frames with CAN databases",
 }
 

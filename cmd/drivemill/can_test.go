@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/drivemill/drivemill/pipeline/explore"
+)
+
+// canPipeline decodes the CAN sample; from is where its frames are.
+const canPipeline = `pipeline: can
+inputs:
+  drives:
+    uri: FROM
+    format: FORMAT
+    clock: [header, log]
+    tables:
+      frames: {match: "*"}
+stages:
+  signals:
+    use: dbc
+    from: drives.frames
+    buses: {powertrain: POWERTRAIN, truck: TRUCK}
+    databases:
+      - {file: ROOT/testdata/can/powertrain.dbc, bus: powertrain}
+      - {file: ROOT/testdata/can/truck.dbc, bus: truck}
+outputs:
+  lake: {use: parquet, from: [signals], uri: LAKE}
+  raw: {use: parquet, from: [drives.frames], uri: RAW}
+`
+
+// canRows reads the tables of a lake as the twins spell them: the declared
+// clock and the signals, nulls left out.
+func canRows(t *testing.T, lake, table string) string {
+	t.Helper()
+	rows := rowsOf(t, filepath.Join(lake, table, "*", "*.parquet"), explore.CatOptions{Workers: 1})
+	var out strings.Builder
+	lines := bufio.NewScanner(strings.NewReader(rows))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row map[string]json.RawMessage
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range row {
+			switch k {
+			case "ts", "vehicle_id", "drive_id", "recording_id", "log_time_ns", "publish_time_ns":
+				delete(row, k)
+			default:
+				if bytes.Equal(v, []byte("null")) {
+					delete(row, k)
+				}
+			}
+		}
+		out.WriteString(sortedJSON(t, row))
+	}
+	return out.String()
+}
+
+func sortedJSON(t *testing.T, row map[string]json.RawMessage) string {
+	t.Helper()
+	b, err := json.Marshal(row) // sorts the keys
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b) + "\n"
+}
+
+// The CAN sample decodes to the rows that the generator wrote down, from the
+// recording and from its frames in a lake.
+func TestSampleCAN(t *testing.T) {
+	root, dir := repoRoot(t), t.TempDir()
+	decode := func(name, from, format, powertrain, truck string) string {
+		t.Helper()
+		lake := filepath.Join(dir, name)
+		text := strings.NewReplacer("FROM", from, "FORMAT", format, "POWERTRAIN", powertrain, "TRUCK", truck, "ROOT", root, "LAKE", lake, "RAW", lake+"-raw").Replace(canPipeline)
+		file := filepath.Join(dir, name+".yaml")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustRun(t, nil, "run", "--progress", "none", file); strings.Contains(r.stderr, "warning") {
+			t.Error(r.stderr)
+		}
+		files, err := filepath.Glob(filepath.Join(root, "testdata", "can", "expected", "*.ndjson"))
+		if err != nil || len(files) == 0 {
+			t.Fatal("no twins", err)
+		}
+		for _, f := range files {
+			table := strings.TrimSuffix(filepath.Base(f), ".ndjson")
+			twin, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want strings.Builder
+			for line := range strings.Lines(string(twin)) {
+				var row map[string]json.RawMessage
+				if err := json.Unmarshal([]byte(line), &row); err != nil {
+					t.Fatal(err)
+				}
+				for _, k := range slices.Collect(maps.Keys(row)) {
+					v := row[k]
+					delete(row, k)
+					row[strings.ToLower(k)] = v
+				}
+				want.WriteString(sortedJSON(t, row))
+			}
+			if line, a, b := firstDifference(want.String(), canRows(t, lake, table)); line > 0 {
+				t.Errorf("%s: %s: row %d\nwant %s\ngot  %s", name, table, line, a, b)
+			}
+		}
+		return lake + "-raw"
+	}
+	raw := decode("recording", filepath.Join(root, "testdata", "can", "*.mcap"), "mcap", "/can/powertrain", "/can/truck")
+	_ = raw
+}
