@@ -14,26 +14,21 @@ import (
 	"github.com/drivemill/drivemill/pipeline/explore"
 )
 
-// canPipeline decodes the CAN sample; from is where its frames are.
+// canPipeline decodes the CAN sample, from its recording or from a lake.
 const canPipeline = `pipeline: can
 inputs:
-  drives:
-    uri: FROM
-    format: FORMAT
-    clock: [header, log]
-    tables:
-      frames: {match: "*"}
+  INPUTS
 stages:
   signals:
     use: dbc
-    from: drives.frames
+    from: [FROM]
     buses: {powertrain: POWERTRAIN, truck: TRUCK}
     databases:
       - {file: ROOT/testdata/can/powertrain.dbc, bus: powertrain}
       - {file: ROOT/testdata/can/truck.dbc, bus: truck}
 outputs:
   lake: {use: parquet, from: [signals], uri: LAKE}
-  raw: {use: parquet, from: [drives.frames], uri: RAW}
+  raw: {use: parquet, from: [FROM], uri: RAW}
 `
 
 // canRows reads the tables of a lake as the twins spell them: the declared
@@ -77,10 +72,10 @@ func sortedJSON(t *testing.T, row map[string]json.RawMessage) string {
 // recording and from its frames in a lake.
 func TestSampleCAN(t *testing.T) {
 	root, dir := repoRoot(t), t.TempDir()
-	decode := func(name, from, format, powertrain, truck string) string {
+	decode := func(name, inputs, from, powertrain, truck string) string {
 		t.Helper()
 		lake := filepath.Join(dir, name)
-		text := strings.NewReplacer("FROM", from, "FORMAT", format, "POWERTRAIN", powertrain, "TRUCK", truck, "ROOT", root, "LAKE", lake, "RAW", lake+"-raw").Replace(canPipeline)
+		text := strings.NewReplacer("INPUTS", inputs, "FROM", from, "POWERTRAIN", powertrain, "TRUCK", truck, "ROOT", root, "LAKE", lake, "RAW", lake+"-raw").Replace(canPipeline)
 		file := filepath.Join(dir, name+".yaml")
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -117,6 +112,8 @@ func TestSampleCAN(t *testing.T) {
 		}
 		return lake + "-raw"
 	}
-	raw := decode("recording", filepath.Join(root, "testdata", "can", "*.mcap"), "mcap", "/can/powertrain", "/can/truck")
-	_ = raw
+	recording := "drives: {uri: " + filepath.Join(root, "testdata", "can", "*.mcap") + ", clock: [header, log], tables: {frames: {match: /can/*}}}"
+	raw := decode("recording", recording, "drives.frames", "/can/powertrain", "/can/truck")
+	frames := "one: {uri: " + filepath.Join(raw, "can_powertrain", "*", "*.parquet") + "}\n  two: {uri: " + filepath.Join(raw, "can_truck", "*", "*.parquet") + "}"
+	decode("frames", frames, "one, two", "one", "two")
 }

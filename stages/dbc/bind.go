@@ -106,7 +106,8 @@ func (s *stage) Bind(in []*pipeline.Table) (*pipeline.Binding, error) {
 // bindTable binds one table and adds its outputs.
 func (s *stage) bindTable(t *pipeline.Table, b *pipeline.Binding) (*source, error) {
 	src := &source{in: t, ts: -1, record: t.Column("recording_id")}
-	if kind := t.Attributes["frame_kind"]; kind != "" && kind != "data" {
+	kind, network := t.Attributes["frame_kind"], t.Attributes["bus"]
+	if kind != "" && kind != "data" || network != "" && network != "can" {
 		src.passes = s.passing(t, t.LakeName(), b, nil)
 		return src, nil
 	}
@@ -218,7 +219,7 @@ func (s *stage) lanes(t *pipeline.Table, channels bool) []*lane {
 		out = append(out, l)
 	}
 	for _, b := range s.buses {
-		if b.channel < 0 && (b.match.Match(t.Name) || b.match.Match(t.LakeName())) {
+		if b.channel < 0 && (b.match.Match(t.Name) || b.match.Match(t.LakeName()) || b.match.Match(t.Input)) {
 			add(b.name, -1)
 			return out
 		}

@@ -21,12 +21,13 @@
 // do. A length in bytes counts before the DLC; a DLC of 9 to 15 is 12 to 64
 // bytes where there are so many, otherwise 8. Error frames, remote frames and
 // rows without identifier or data are kept raw. Tables that say of themselves
-// that they hold no data frames (attribute frame_kind) pass unchanged.
+// that they hold no data frames (attribute frame_kind), or those of another kind
+// of bus (attribute bus: lin), pass unchanged.
 //
 // # Buses
 //
 // buses gives names to channel numbers, or to tables by a pattern of their
-// names. Without it the bus of a table without channel column has the name of
+// names or of the names of their inputs. Without it the bus of a table without channel column has the name of
 // the table, less a leading can_; a number under bus is a channel of that name.
 // Frames of other channels are of the bus any, and keep their channel column.
 //
@@ -82,7 +83,7 @@ const (
 // Config is the configuration of the stage.
 type Config struct {
 	Databases []Database                  `yaml:"databases" required:"true" doc:"CAN databases, the first that has an entry counts"`
-	Buses     pipeline.Map[pipeline.Text] `yaml:"buses" doc:"bus by name: a channel number, or a pattern of table names"`
+	Buses     pipeline.Map[pipeline.Text] `yaml:"buses" doc:"bus by name: a channel number, or a pattern of names of tables or inputs"`
 	Columns   Columns                     `yaml:"columns" doc:"columns of the frames, where they have other names than the usual ones"`
 	Keep      []pipeline.Text             `yaml:"keep" doc:"further columns of the frames to pass on with each message"`
 	Special   string                      `yaml:"special_values" default:"discard" enum:"discard,keep" doc:"what becomes of J1939 and NMEA 2000 numbers that say error or not available; discarded, the cell is null"`
