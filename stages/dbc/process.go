@@ -63,14 +63,20 @@ var nothing = new(slot)
 
 // group gathers the frames of one message in a batch.
 type group struct {
-	target *target
-	rows   []int32
-	ids    []uint32
-	dest   []int16 // -1: none
-	began  []int64 // math.MinInt64: no transfer
-	frames candb.Frames
-	own    []byte // payloads, where not all lie in the batch
-	copied bool
+	target  *target
+	rows    []int32
+	frames  candb.Frames
+	senders []sender // where the table has addresses or transfers
+	wide    bool     // it has
+	own     []byte   // payloads, where not all lie in the batch
+	copied  bool
+}
+
+// sender is what a frame of J1939 or of a transfer says beside its payload.
+type sender struct {
+	id    uint32
+	dest  int16 // -1: none
+	began int64 // math.MinInt64: no transfer
 }
 
 func newProcessor(s *stage, sources map[*pipeline.Table]*source, opt pipeline.ProcessOptions) *processor {
@@ -317,6 +323,7 @@ func (p *processor) gather(t *slot, b *pipeline.Batch, acct *pipeline.Account, e
 	}
 	if len(g.rows) == 0 {
 		g.target = t.target
+		g.wide = t.out.address >= 0 || t.out.transfer >= 0
 		p.touched = append(p.touched, g)
 	}
 	return g, nil
@@ -324,22 +331,27 @@ func (p *processor) gather(t *slot, b *pipeline.Batch, acct *pipeline.Account, e
 
 // add takes a frame whose payload lies in the batch.
 func (g *group) add(row int, id uint32, start, size int32, data []byte) {
-	dest := int16(-1)
-	if d := candb.GroupOf(id); d.Directed {
-		dest = int16(d.Destination)
+	s := sender{id: id, dest: -1, began: math.MinInt64}
+	if g.wide {
+		if d := candb.GroupOf(id); d.Directed {
+			s.dest = int16(d.Destination)
+		}
 	}
 	if g.copied {
-		g.addOwn(row, id, dest, math.MinInt64, data[start:start+size])
+		g.addOwn(row, s, data[start:start+size])
 		return
 	}
-	g.rows, g.ids, g.dest, g.began = append(g.rows, int32(row)), append(g.ids, id), append(g.dest, dest), append(g.began, math.MinInt64)
+	if g.wide {
+		g.senders = append(g.senders, s)
+	}
+	g.rows = append(g.rows, int32(row))
 	g.frames.Data = data
 	g.frames.Start, g.frames.Size = append(g.frames.Start, start), append(g.frames.Size, size)
 }
 
 // addOwn takes a payload that was put together. From then on the group holds
 // all of its payloads itself.
-func (g *group) addOwn(row int, id uint32, dest int16, began int64, payload []byte) {
+func (g *group) addOwn(row int, s sender, payload []byte) {
 	if !g.copied {
 		g.copied = true
 		g.own = g.own[:0]
@@ -348,14 +360,17 @@ func (g *group) addOwn(row int, id uint32, dest int16, began int64, payload []by
 			g.own = append(g.own, g.frames.Data[at:at+g.frames.Size[i]]...)
 		}
 	}
-	g.rows, g.ids, g.dest, g.began = append(g.rows, int32(row)), append(g.ids, id), append(g.dest, dest), append(g.began, began)
+	if g.wide {
+		g.senders = append(g.senders, s)
+	}
+	g.rows = append(g.rows, int32(row))
 	g.frames.Start, g.frames.Size = append(g.frames.Start, int32(len(g.own))), append(g.frames.Size, int32(len(payload)))
 	g.own = append(g.own, payload...)
 	g.frames.Data = g.own
 }
 
 func (g *group) reset() {
-	g.rows, g.ids, g.dest, g.began = g.rows[:0], g.ids[:0], g.dest[:0], g.began[:0]
+	g.rows, g.senders = g.rows[:0], g.senders[:0]
 	g.frames = candb.Frames{Start: g.frames.Start[:0], Size: g.frames.Size[:0]}
 	g.own, g.copied = g.own[:0], false
 }

@@ -69,16 +69,16 @@ func (p *processor) addresses(g *group, cols []arrow.Array) {
 		c[k] = column.New(p.opt.Allocator, arrow.Uint8Type)
 		c[k].Grow(len(g.rows))
 	}
-	for i, id := range g.ids {
-		parts := candb.GroupOf(id)
+	for _, s := range g.senders {
+		parts := candb.GroupOf(s.id)
 		c[0].Data = append(c[0].Data, parts.Priority)
 		c[1].Data = append(c[1].Data, parts.Source)
 		c[0].N++
 		c[1].N++
-		if g.dest[i] < 0 {
+		if s.dest < 0 {
 			c[2].AppendNull()
 		} else {
-			c[2].Data = append(c[2].Data, uint8(g.dest[i]))
+			c[2].Data = append(c[2].Data, uint8(s.dest))
 			c[2].N++
 		}
 	}
@@ -90,11 +90,11 @@ func (p *processor) addresses(g *group, cols []arrow.Array) {
 // starts makes the column of when transfers began.
 func (p *processor) starts(g *group) arrow.Array {
 	c := column.New(p.opt.Allocator, arrow.TimeType)
-	for _, t := range g.began {
-		if t == math.MinInt64 {
+	for _, s := range g.senders {
+		if s.began == math.MinInt64 {
 			c.AppendNull()
 		} else {
-			c.AppendInt64(t)
+			c.AppendInt64(s.began)
 		}
 	}
 	return c.Finish()

@@ -103,7 +103,7 @@ func (p *processor) completed(done candb.Transfer, bus *busState, set *idSet, t 
 	if done.Frames == 1 {
 		began = math.MinInt64
 	}
-	g.addOwn(i, virtual, dest, began, done.Payload)
+	g.addOwn(i, sender{virtual, dest, began}, done.Payload)
 	return nil
 }
 
