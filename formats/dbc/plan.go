@@ -23,6 +23,7 @@ const (
 // Field is one column that a Plan decodes.
 type Field struct {
 	Name        string
+	Signal      string         // the signal's own name
 	Type        arrow.DataType // int64, uint64 or float64; int32 codes of a Text
 	Part        Part
 	Unit        string
@@ -174,14 +175,14 @@ func (p *Plan) signal(m *Message, layouts []*Signal, switches map[*Signal]int32,
 	n := len(p.signals)
 	p.signals = append(p.signals, sp)
 	types := [...]arrow.DataType{asFloat: arrow.Float64Type, asInteger: arrow.Int64Type, asUnsigned: arrow.Uint64Type}
-	p.fields = append(p.fields, Field{Name: s.Name, Type: types[sp.numeric], Unit: s.Unit, Description: s.Comment, signal: n})
+	p.fields = append(p.fields, Field{Name: s.Name, Signal: s.Name, Type: types[sp.numeric], Unit: s.Unit, Description: s.Comment, signal: n})
 	if len(texts) == 0 {
 		return
 	}
 	if scaled {
-		p.fields = append(p.fields, Field{Name: s.Name + "_raw", Type: arrow.Int64Type, Part: Raw, Description: "raw value of " + s.Name, signal: n})
+		p.fields = append(p.fields, Field{Name: s.Name + "_raw", Signal: s.Name, Type: arrow.Int64Type, Part: Raw, Description: "raw value of " + s.Name, signal: n})
 	}
-	p.fields = append(p.fields, Field{Name: s.Name + "_label", Type: arrow.Int32Type, Part: Text, Description: s.Comment, Texts: texts, signal: n})
+	p.fields = append(p.fields, Field{Name: s.Name + "_label", Signal: s.Name, Type: arrow.Int32Type, Part: Text, Description: s.Comment, Texts: texts, signal: n})
 }
 
 // numericOf tells the type of the physical value of a signal.

@@ -69,7 +69,7 @@ type labels struct {
 type target struct {
 	*message
 	out *output
-	// column of the output for each field of the plan.
+	// column of the output for each field of the plan; -1: not wanted.
 	column []int
 	// recode maps the codes of a field's texts to those of the output; nil: the
 	// same.
@@ -165,6 +165,9 @@ func (s *stage) bindTable(t *pipeline.Table, b *pipeline.Binding) (*source, erro
 			l.keep = append(slices.Clone(kept), src.cols.channel)
 		}
 		s.bindLane(t, l, b, payload, reads)
+		if len(s.messages) > 0 {
+			continue
+		}
 		l.unknown = s.passing(t, "can_"+l.name+"_unknown", b, append(slices.Clone(reads), payloadReads(payload)...))
 	}
 	return src, nil
@@ -278,6 +281,9 @@ func (s *stage) bindLane(t *pipeline.Table, l *lane, b *pipeline.Binding, payloa
 		for k := range e.messages {
 			g := &l.messages[i][k]
 			g.message = &e.messages[k]
+			if !wanted(s.messages, g.Message.Name) {
+				continue
+			}
 			if byName[g.name] == nil {
 				names = append(names, g.name)
 			}
@@ -336,6 +342,10 @@ func (s *stage) bindMessage(t *pipeline.Table, l *lane, name string, targets []*
 	shared := make(map[[2]string]int) // by name and unit
 	for _, g := range targets {
 		for _, f := range g.plan.Fields() {
+			if !wanted(s.signals, f.Signal) {
+				g.column, g.recode = append(g.column, -1), append(g.recode, nil)
+				continue
+			}
 			at, ok := shared[[2]string{f.Name, f.Unit}]
 			if !ok {
 				d := pipeline.Derivation{Inputs: payload, Expression: g.Message.Name + "." + f.Name}

@@ -49,6 +49,8 @@
 // gets a column of its own; where they differ in its type, both are double. A
 // name that is taken gets _signal. Frames without an entry are in
 // can_<bus>_unknown as they were. Every row keeps the origin of its frame.
+// Under messages and signals stand those that are wanted; frames of other
+// messages, and those without an entry, are then dropped and counted.
 //
 // # Transfers
 //
@@ -85,6 +87,8 @@ type Config struct {
 	Databases []Database                  `yaml:"databases" required:"true" doc:"CAN databases, the first that has an entry counts"`
 	Buses     pipeline.Map[pipeline.Text] `yaml:"buses" doc:"bus by name: a channel number, or a pattern of names of tables or inputs"`
 	Columns   Columns                     `yaml:"columns" doc:"columns of the frames, where they have other names than the usual ones"`
+	Messages  []pipeline.Text             `yaml:"messages" doc:"messages to decode; * and ? stand for any characters and for one; all other frames are dropped"`
+	Signals   []pipeline.Text             `yaml:"signals" doc:"signals to decode, of all messages; * and ? as above; without it all are decoded"`
 	Keep      []pipeline.Text             `yaml:"keep" doc:"further columns of the frames to pass on with each message"`
 	Special   string                      `yaml:"special_values" default:"discard" enum:"discard,keep" doc:"what becomes of J1939 and NMEA 2000 numbers that say error or not available; discarded, the cell is null"`
 	Broken    string                      `yaml:"incomplete_transfers" default:"reject" enum:"reject,drop" doc:"what becomes of frames of transfers that never became complete"`

@@ -342,6 +342,21 @@ func TestTransfers(t *testing.T) {
 	})
 }
 
+// Messages and signals that are not wanted are left out.
+func TestWanted(t *testing.T) {
+	c := settings(database("plain.dbc", onBus("1")), database("groups.dbc", onBus("1")))
+	c.Messages, c.Signals = rowtest.Texts("Eng*", "EEC1"), rowtest.Texts("St*", "RPM")
+	r := check(t, c, busTable, "can_1_eec1: 1: 3 0 null 100\ncan_1_engine: 0: 1 on\n", frame(0, 1, "100", "00 01 01 03"),
+		frame(1, 1, "x0CF00400", "FFFFFF 2003 FFFFFF"), frame(2, 1, "x0C000502", "01"), frame(3, 1, "7ff", "01"), frame(4, 2, "100", "00 01 01 03"))
+	if r.acct.Filtered != 3 {
+		t.Errorf("%+v", r.acct)
+	}
+	c.Signals = rowtest.Texts("Sped")
+	if _, err := Spec().New(t.Context(), c, env{files: files}); err == nil || !strings.Contains(err.Error(), "did you mean Speed?") {
+		t.Error(err)
+	}
+}
+
 // Columns that nobody looks at are null; the others are the same.
 func TestNeeded(t *testing.T) {
 	b := bind(t, settings(database("plain.dbc", onBus("1"))), busTable)

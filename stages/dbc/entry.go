@@ -23,9 +23,11 @@ const maxDatabases = 64
 // stage is immutable.
 type stage struct {
 	Config
-	entries []*entry
-	buses   []bus
-	joins   bool // some message may come in several frames
+	entries  []*entry
+	buses    []bus
+	messages []config.Glob // those wanted; none: all
+	signals  []config.Glob // those wanted; none: all
+	joins    bool          // some message may come in several frames
 }
 
 // entry is a database with the frames it is for.
@@ -64,6 +66,7 @@ func newStage(ctx context.Context, c *Config, env pipeline.Env) (*stage, error) 
 	s := &stage{Config: *c}
 	var issues pipeline.Issues
 	s.declareBuses(&issues)
+	s.messages, s.signals = globs(c.Messages, &issues), globs(c.Signals, &issues)
 	if len(c.Databases) > maxDatabases {
 		issues.Add(c.Databases[maxDatabases].File.Issuef(0, "%d databases, and a stage has at most %d", len(c.Databases), maxDatabases))
 	}
@@ -85,12 +88,61 @@ func newStage(ctx context.Context, c *Config, env pipeline.Env) (*stage, error) 
 	if unread {
 		return nil, pipeline.ErrNotLoaded
 	}
+	s.checkNames(&issues)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
 	for _, e := range s.entries {
 		for _, m := range e.messages {
-			s.joins = s.joins || m.long()
+			s.joins = s.joins || m.long() && wanted(s.messages, m.Message.Name)
 		}
 	}
 	return s, nil
+}
+
+// globs compiles patterns.
+func globs(patterns []pipeline.Text, issues *pipeline.Issues) []config.Glob {
+	var out []config.Glob
+	for _, p := range patterns {
+		g, err := config.CompileGlob(p.Value)
+		if err != nil {
+			issues.Add(p.Issuef(0, "%q: %v", p.Value, err))
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// wanted reports whether a name matches one of some patterns, or there is none.
+func wanted(patterns []config.Glob, name string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(g config.Glob) bool { return g.Match(name) })
+}
+
+// checkNames reports patterns of messages and signals that no database has.
+func (s *stage) checkNames(issues *pipeline.Issues) {
+	var messages, signals []string
+	for _, e := range s.entries {
+		for _, m := range e.messages {
+			messages = append(messages, m.Message.Name)
+			for _, g := range m.Signals {
+				signals = append(signals, g.Name)
+			}
+		}
+	}
+	for _, list := range []struct {
+		texts    []pipeline.Text
+		patterns []config.Glob
+		names    []string
+		what     string
+	}{{s.Messages, s.messages, messages, "message"}, {s.Signals, s.signals, signals, "signal"}} {
+		for i, t := range list.texts {
+			if !slices.ContainsFunc(list.names, list.patterns[i].Match) {
+				is := t.Issuef(0, "no database has a %s %q", list.what, t.Value)
+				is.Suggestion = pipeline.Nearest(t.Value, list.names)
+				issues.Add(is)
+			}
+		}
+	}
 }
 
 // long reports whether the message may come in several frames.

@@ -291,6 +291,9 @@ func (p *processor) search(s *idSet, bus *busState, id frameID) *slot {
 				continue
 			}
 			if m := p.entries[k].find(id, byGroup); m >= 0 {
+				if bus.lane.messages[k][m].out == nil {
+					return nothing // not wanted
+				}
 				return bus.slot(&bus.lane.messages[k][m])
 			}
 		}
@@ -393,6 +396,11 @@ func (p *processor) flush(src *source, b *pipeline.Batch, acct *pipeline.Account
 			continue
 		}
 		l := bus.lane
+		if l.unknown == nil {
+			acct.Filtered += int64(len(bus.raw))
+			bus.raw, bus.failed = bus.raw[:0], 0
+			continue
+		}
 		acct.Note(noteRaw, int64(bus.failed))
 		acct.Note(noteUnknown, int64(len(bus.raw)-bus.failed))
 		rec, err := column.TakeRecord(p.opt.Allocator, b.Record, bus.raw)

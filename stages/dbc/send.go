@@ -106,7 +106,7 @@ func (p *processor) signals(g *group, need []bool, cols []arrow.Array, acct *pip
 	fields := t.plan.Fields()
 	p.columns = p.columns[:0]
 	for k, f := range fields {
-		if need != nil && !need[t.column[k]] {
+		if t.column[k] < 0 || need != nil && !need[t.column[k]] {
 			p.columns = append(p.columns, nil)
 			continue
 		}
