@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline/explore"
 )
 
@@ -116,4 +118,51 @@ func TestSampleCAN(t *testing.T) {
 	raw := decode("recording", recording, "drives.frames", "/can/powertrain", "/can/truck")
 	frames := "one: {uri: " + filepath.Join(raw, "can_powertrain", "*", "*.parquet") + "}\n  two: {uri: " + filepath.Join(raw, "can_truck", "*", "*.parquet") + "}"
 	decode("frames", frames, "one, two", "one", "two")
+}
+
+// Frames of MDF4 bus logging decode to what an independent decoder made of
+// them.
+func TestSampleCANInMDF4(t *testing.T) {
+	if _, ok := builtin.Registry().Format("mdf4"); !ok {
+		t.Skip("MDF4 is not built in")
+	}
+	root, dir := repoRoot(t), t.TempDir()
+	file := filepath.Join(dir, "p.yaml")
+	text := strings.NewReplacer("ROOT", root, "LAKE", filepath.Join(dir, "lake")).Replace(`pipeline: can
+inputs:
+  drives: {uri: ROOT/testdata/mdf4/can.mf4}
+stages:
+  signals: {use: dbc, from: drives, databases: [{file: ROOT/testdata/mdf4/can.dbc, bus: 1}]}
+outputs:
+  lake: {use: parquet, from: signals, uri: LAKE, types: source}
+`)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, nil, "run", "--progress", "none", file)
+	for _, table := range []string{"odom", "gps_fix", "vehicle_state"} {
+		twin, err := os.ReadFile(filepath.Join(root, "testdata", "mdf4", "expected", "can_"+table+".ndjson"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Split(strings.TrimSpace(rowsOf(t, filepath.Join(dir, "lake", "can_1_"+table, "*", "*.parquet"), explore.CatOptions{Workers: 1})), "\n")
+		want := strings.Split(strings.TrimSpace(string(twin)), "\n")
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d rows, want %d", table, len(got), len(want))
+		}
+		for i := range want {
+			var x, y map[string]any
+			if err := errors.Join(json.Unmarshal([]byte(got[i]), &x), json.Unmarshal([]byte(want[i]), &y)); err != nil {
+				t.Fatal(err)
+			}
+			for k, v := range y {
+				if k == "log_time" {
+					k = "ts"
+				}
+				if x[k] != v {
+					t.Errorf("%s: row %d: %s is %v, want %v", table, i, k, x[k], v)
+				}
+			}
+		}
+	}
 }

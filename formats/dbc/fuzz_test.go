@@ -1,6 +1,8 @@
 package dbc
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -11,6 +13,13 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("VERSION \"\"\nBU_: A\nBO_ 1 M: 8 A\n SG_ S M : 0|8@1+ (1,0) [0|0] \"\" A\n SG_ T m1M : 15|12@0- (0.5,-1) [0|0] \"x\" A\nVAL_ 1 S 0 \"a\" 1 \"b\" ;\nSG_MUL_VAL_ 1 T S 1-5, 7-9;\nSIG_VALTYPE_ 1 S : 1;\n"), []byte{1, 2, 3, 4, 5, 6, 7, 8})
 	f.Add([]byte("NS_ :\n BA_\nBS_:\nBA_DEF_ BO_ \"VFrameFormat\" ENUM \"a\",\"J1939PG\";\nBA_DEF_DEF_ \"VFrameFormat\" \"J1939PG\";\nBO_ 2364540158 E: 8 X\n SG_ A : 0|64@1+ (3,1) [0|0] \"\" X\nCM_ SG_ 2364540158 A \"x;\\\"\";\n"), []byte{255, 255, 255})
+	for _, name := range []string{"powertrain.dbc", "truck.dbc"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "can", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, []byte{0, 1, 2, 3, 4, 5, 6, 7})
+	}
 	f.Fuzz(func(t *testing.T, text, payload []byte) {
 		db, err := Parse("x.dbc", text)
 		if err != nil {
