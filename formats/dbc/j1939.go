@@ -77,8 +77,8 @@ func (m *Message) specialRule(s *Signal) specialRule {
 func (r specialRule) classify(raw uint64, length int, signed bool) Validity {
 	switch r {
 	case j1939Special:
-		switch {
-		case length == 4:
+		switch length {
+		case 4:
 			switch {
 			case raw <= 0xa:
 				return Valid
@@ -90,7 +90,7 @@ func (r specialRule) classify(raw uint64, length int, signed bool) Validity {
 				return ErrorIndicator
 			}
 			return NotAvailable
-		case length == 10: // no whole top byte: the two highest values
+		case 10: // no whole top byte: the two highest values
 			switch {
 			case raw <= 0x3fa:
 				return Valid

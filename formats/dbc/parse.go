@@ -175,7 +175,7 @@ func (p *parser) read(s statement) {
 // refuse tells other kinds of database by their content and name.
 func refuse(name string, data []byte) error {
 	head := data[:min(len(data), 4096)]
-	kind := ""
+	var kind string
 	lower := strings.ToLower(name)
 	switch {
 	case bytes.Contains(head, []byte("<AUTOSAR")), strings.HasSuffix(lower, ".arxml"):

@@ -227,7 +227,7 @@ func (f *frames) payloads(arr arrow.Array) {
 		f.offsets(a.Offsets()[a.Offset():])
 		f.bytes(a.ListValues())
 	case *arrow.FixedSizeList:
-		w := int32(a.DataType().(*arrow.FixedSizeListType).Len())
+		w := a.DataType().(*arrow.FixedSizeListType).Len()
 		for i := range f.start {
 			f.start[i], f.size[i] = (int32(a.Offset())+int32(i))*w, w
 		}
