@@ -18,6 +18,7 @@ import (
 	"github.com/drivemill/drivemill/formats/rosbag2"
 	"github.com/drivemill/drivemill/formats/video"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/stages/dbc"
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
 	"github.com/drivemill/drivemill/stages/lookup"
@@ -42,6 +43,7 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(filter.Spec())
 	reg.AddStage(derive.Spec())
 	reg.AddStage(lookup.Spec())
+	reg.AddStage(dbc.Spec())
 	reg.AddStage(selectcols.Spec())
 	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())

@@ -84,7 +84,7 @@ func TestDefinitions(t *testing.T) {
 }
 
 // stores is an environment without side tables.
-type stores struct{}
+type stores struct{ pipeline.Env }
 
 func (stores) OpenStore(ctx context.Context, uri string) (pipeline.Store, error) {
 	return store.Open(ctx, uri)

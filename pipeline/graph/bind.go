@@ -35,10 +35,12 @@ func (g *Graph) Bind(tables map[string][]*StreamTable) (*Bound, error) {
 		need := first.backward(first.sinkNeeds(), whole)
 		sources, pruned := prune(first.Sources, need)
 		if !pruned {
+			first.need = need
 			return first.withBytes(), nil
 		}
 		second, err := g.forward(sources)
 		if err == nil {
+			second.need = second.backward(second.sinkNeeds(), whole)
 			return second.withBytes(), nil
 		}
 		if err.node < 0 || whole[err.node] {
@@ -290,6 +292,14 @@ func bindStage(s pipeline.Stage, in []*pipeline.Table, as string, taken map[*pip
 		return orig, nil
 	}
 	b.Open = func(opt pipeline.ProcessOptions) (pipeline.Processor, error) {
+		if needed := opt.Needed; needed != nil {
+			opt.Needed = func(t *pipeline.Table) []bool {
+				if o := own[t]; o != nil {
+					t = o
+				}
+				return needed(t)
+			}
+		}
 		p, err := orig.Open(opt)
 		if err != nil {
 			return nil, err

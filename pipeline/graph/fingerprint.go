@@ -76,9 +76,7 @@ func (n *node) makePrint() nodePrint {
 	} else {
 		p.Config = config.Canonical(n.Config)
 	}
-	for _, s := range n.sides {
-		p.Sides = append(p.Sides, s.SHA256)
-	}
+	p.Sides = append(p.Sides, n.sides...)
 	slices.Sort(p.Sides)
 	return p
 }

@@ -48,6 +48,8 @@ type NodeEntry struct {
 	Filtered int64            `json:"filtered,omitempty"`
 	Absorbed int64            `json:"absorbed,omitempty"`
 	Rejected map[string]int64 `json:"rejected,omitempty"`
+	// Noted counts what changes no number of rows.
+	Noted map[string]int64 `json:"noted,omitempty"`
 }
 
 // EdgeEntry is one table on one edge of the graph.

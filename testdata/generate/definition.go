@@ -114,6 +114,7 @@ string message
 string hardware_id
 KeyValue[] values
 `},
+	{"can_msgs/Frame", "Header header\nuint32 id\nbool is_rtr\nbool is_extended\nbool is_error\nuint8 dlc\nuint8[8] data\n"},
 	{"diagnostic_msgs/DiagnosticArray", "Header header\nDiagnosticStatus[] status\n"},
 }
 

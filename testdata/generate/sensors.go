@@ -40,7 +40,7 @@ func writeSensors(out *output) error {
 		name string
 		*dialect
 	}{{"sensors/v01/20260302T090000Z/front.mcap", ros1}, {"sensors/v02/20260302T090000Z/front.mcap", ros2}} {
-		data, err := writeMCAPOf(d.dialect, sensorTopics, messages, opts)
+		data, err := writeMCAP(d.dialect, sensorTopics, messages, opts)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package cdr
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/drivemill/drivemill/formats/message/idl"
 	"github.com/drivemill/drivemill/formats/message/tree"
@@ -193,6 +194,9 @@ func (g *general) list(sh *shape, t *idl.Type, depth int) (*shape, error) {
 	}
 	if k := t.Elem.Kind; k == idl.Uint8 || k == idl.Char {
 		sh.form, sh.node.Kind = formBytes, tree.Binary
+		if t.Len > 0 {
+			sh.node.Meta = append(sh.node.Meta, pipeline.MetaMaxBytes, strconv.Itoa(int(t.Len)))
+		}
 		return sh, nil
 	}
 	elem, err := g.value("item", t.Elem, depth+1)

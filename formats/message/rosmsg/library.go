@@ -18,9 +18,9 @@ type Library struct {
 	below *Library          // asked for what is not here
 }
 
-// IDL translates a file of OMG IDL into the .msg texts of the types it
+// TranslateIDL translates a file of OMG IDL into the .msg texts of the types it
 // defines, by name (pkg/msg/Type).
-type IDL func(text []byte) (map[string]string, error)
+type TranslateIDL func(text []byte) (map[string]string, error)
 
 // Builtins returns the types built in for a distribution of ROS 2, by its name
 // in lower case, and the distribution they are those of: that of Humble for an
@@ -53,7 +53,7 @@ func (l *Library) Over(below *Library) *Library {
 // the name of the folder, which counts as package for a path without one. Files
 // of other kinds are passed over. IDL is translated by idl; without it, types
 // that only .idl files define are reported by Definition.
-func (l *Library) Add(root, name string, text []byte, idl IDL) error {
+func (l *Library) Add(root, name string, text []byte, idl TranslateIDL) error {
 	ext := path.Ext(name)
 	if ext != ".msg" && ext != ".srv" && ext != ".idl" {
 		return nil
