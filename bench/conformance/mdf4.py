@@ -1,0 +1,345 @@
+"""Decodes MDF4 recordings with asammdf and compares with drivemill cat.
+
+usage: mdf4.py DRIVEMILL, from the root of the repository
+
+Reads testdata/mdf4 and, below $DRIVEMILL_CONFORMANCE, every file of mdf4/. All
+groups and channels are compared, cell by cell: raw values and validity exactly,
+physical values to a relative difference of 1e-12 (asammdf multiplies by a
+quotient where the standard divides), texts exactly, times in nanoseconds. What
+asammdf reads otherwise than the standard has it is in WRONG, with the clause.
+"""
+
+import base64
+import datetime
+import glob
+import json
+import logging
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+from asammdf import MDF
+from asammdf.blocks import v4_constants as v4c
+
+from report import Report
+
+EPOCH = datetime.datetime(1970, 1, 1)
+
+# (file or part of its name, channel or "*"): what asammdf does, and the clause of
+# ASAM MDF that says otherwise. One that agrees after all fails.
+WRONG = {}
+
+# Files that asammdf does not open, and why drivemill must.
+REFUSED = {}
+
+LABELLED = {v4c.CONVERSION_TYPE_TABX, v4c.CONVERSION_TYPE_RTABX, v4c.CONVERSION_TYPE_BITFIELD}
+
+
+def nanoseconds(text):
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    seconds = (datetime.datetime.fromisoformat(whole) - EPOCH) // datetime.timedelta(seconds=1)
+    return seconds * 10**9 + int(fraction.ljust(9, "0") or 0)
+
+
+def number(v):
+    return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(v, v) if isinstance(v, str) else v
+
+
+def close(a, b):
+    a, b = float(a), float(b)
+    return a == b or a != a and b != b or math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-300)
+
+
+def run(drivemill, *args):
+    p = subprocess.run([drivemill, *args], capture_output=True)
+    return p.returncode, p.stdout.decode(), p.stderr.decode().strip()
+
+
+class Table:
+    def __init__(self, report):
+        self.name = report["name"]
+        self.columns = [(c["name"], c["type"], c.get("unit", "")) for c in report["columns"]]
+        self.rows = []
+
+
+def read(drivemill, path):
+    """Returns the tables of a recording in the order of the file, and what was said."""
+    code, out, errors = run(drivemill, "inspect", "--json", path)
+    if code not in (0, 3):
+        return None, f"inspect: exit {code}: {errors}"
+    report = json.loads(out)
+    if isinstance(report, list):
+        report = report[0]
+    tables = [Table(t) for t in report["tables"]]
+    code, out, errors = run(drivemill, "cat", "--allow-loss", path)
+    if code != 0:
+        return None, f"cat: exit {code}: {errors}"
+    names = {t.name: t for t in tables}
+    for line in out.splitlines():
+        row = json.loads(line)
+        (names[row["_table"]] if "_table" in row else tables[0]).rows.append(row)
+    return tables, ""
+
+
+class Columns:
+    """Walks the columns of a table in the order of the channels."""
+
+    def __init__(self, table):
+        self.table = table
+        self.left = [c for c in table.columns if c[0] not in ("time", "time_wall")]
+
+    def take(self, name):
+        """Returns the columns of the channel called name, by role."""
+        if not self.left:
+            return None
+        column = self.left.pop(0)
+        out = {"value": column}
+        if column[0].endswith(".re"):
+            out["im"] = self.left.pop(0)
+        for role in ("raw", "label"):
+            if self.left and self.left[0][0].startswith(f"{column[0]}_{role}"):
+                out[role] = self.left.pop(0)
+        return out
+
+    def cells(self, column):
+        return [r.get(column[0]) for r in self.table.rows]
+
+
+def samples(mdf, group, index):
+    """Raw values of a channel and which of them are invalid."""
+    s = mdf.get(group=group, index=index, raw=True, ignore_invalidation_bits=True)
+    invalid = np.zeros(len(s.samples), bool) if s.invalidation_bits is None else np.asarray(s.invalidation_bits, bool)
+    if mdf.groups[group].channels[index].flags & v4c.FLAG_CN_ALL_INVALID:
+        invalid[:] = True
+    return s, invalid
+
+
+def text(v, encoding, data_type):
+    if isinstance(v, str):
+        return v.split("\0", 1)[0]
+    if data_type in (v4c.DATA_TYPE_STRING_UTF_16_LE, v4c.DATA_TYPE_STRING_UTF_16_BE) and encoding and "16" in encoding:
+        return v.decode(encoding).split("\0", 1)[0]
+    for codec in (encoding or "utf-8", "utf-8", "latin-1"):
+        try:
+            return v.split(b"\0", 1)[0].decode(codec)
+        except UnicodeDecodeError:
+            pass
+    raise AssertionError("latin-1 decodes everything")
+
+
+def flat(v):
+    return [x for e in v for x in flat(e)] if isinstance(v, list) else [v]
+
+
+def compare_channel(mdf, group, index, channel, cols, got, out):
+    """Compares one channel; returns the number of cells."""
+    s, invalid = samples(mdf, group, index)
+    raw = s.samples
+    name = channel.name
+    value, label = got["value"], got.get("label")
+    cells = cols.cells(value)
+    raws = cols.cells(got["raw"]) if "raw" in got else None
+    labels = cols.cells(label) if label else None
+    if len(cells) != len(raw):
+        out.append(f"{name}: {len(cells)} rows, want {len(raw)}")
+        return 0
+    if raw.dtype.names and channel.data_type in (v4c.DATA_TYPE_CANOPEN_DATE, v4c.DATA_TYPE_CANOPEN_TIME):
+        return compare_canopen(name, channel, s, raws, out)
+    if raw.dtype.names:  # an array, with its axes behind it
+        raw = raw[raw.dtype.names[0]]
+    conversion = channel.conversion if s.conversion is not None else None
+    physical = None
+    if conversion is not None and conversion.conversion_type != v4c.CONVERSION_TYPE_NON:
+        physical = s.conversion.convert(raw, as_object=True)
+    is_text = raw.dtype.kind in "SUO" and channel.data_type in range(6, 10)
+    n = 0
+    for i in range(len(raw)):
+        n += 1
+        if invalid[i]:
+            if cells[i] is not None:
+                out.append(f"{name}[{i}]: {cells[i]!r}, want null")
+            continue
+        r = raw[i]
+        # As it is stored.
+        stored = raws[i] if raws is not None else cells[i] if physical is None or value[1] not in ("double", "float64", "utf8", "string") else None
+        if raws is not None or physical is None:
+            if not same_raw(stored, r, is_text, s.encoding, channel.data_type, got, cols, i):
+                out.append(f"{name}[{i}]: {stored!r}, want {r!r}")
+                continue
+        if physical is None:
+            continue
+        p = physical[i]
+        if isinstance(p, (bytes, str, np.bytes_, np.str_)):
+            want = text(bytes(p) if isinstance(p, bytes) else str(p), "utf-8", v4c.DATA_TYPE_STRING_UTF_8)
+            have = labels[i] if labels is not None else cells[i]
+            if have != want and not (have is None and want == ""):
+                out.append(f"{name}[{i}]: {have!r}, want the text {want!r}")
+            if labels is not None and raws is not None and cells[i] is not None:
+                out.append(f"{name}[{i}]: {cells[i]!r} beside a text")
+            continue
+        if labels is not None and labels[i] is not None:
+            out.append(f"{name}[{i}]: {labels[i]!r}, want the number {p!r}")
+        elif isinstance(cells[i], list):
+            if not all(close(number(a), b) for a, b in zip(flat(cells[i]), np.asarray(p).ravel(), strict=True)):
+                out.append(f"{name}[{i}]: {cells[i]!r}, want {p!r}")
+        elif cells[i] is None or not close(number(cells[i]), p):
+            out.append(f"{name}[{i}]: {cells[i]!r}, want the number {p!r}")
+    return n
+
+
+def same_raw(have, want, is_text, encoding, data_type, got, cols, i):
+    if have is None:
+        return False
+    if is_text:
+        return have == text(want, encoding, data_type)
+    if isinstance(want, (complex, np.complexfloating)):
+        im = cols.table.rows[i][got["im"][0]]
+        return close(number(have), want.real) and close(number(im), want.imag)
+    if isinstance(have, list):
+        return all(close(number(a), b) for a, b in zip(flat(have), np.asarray(want).ravel(), strict=True))
+    if isinstance(want, np.ndarray) or isinstance(want, (bytes, np.void)):
+        body = want.tobytes() if not isinstance(want, bytes) else want
+        return base64.b64decode(have) == body or base64.b64decode(have) == body.rstrip(b"\0")
+    if isinstance(want, np.floating):
+        return number(have) == want or want.dtype.type(number(have)) == want or want != want and have == "NaN"
+    return have == want.item()
+
+
+def compare_canopen(name, channel, s, raws, out):
+    """asammdf takes the fields apart; put together they must be the bytes."""
+    for i, r in enumerate(s.samples):
+        if channel.data_type == v4c.DATA_TYPE_CANOPEN_TIME:
+            want = int(r["ms"]).to_bytes(4, "little") + int(r["days"]).to_bytes(2, "little")
+            have = base64.b64decode(raws[i])
+            have = (int.from_bytes(have[:4], "little") & 0x0FFFFFFF).to_bytes(4, "little") + have[4:6]
+        else:
+            b = base64.b64decode(raws[i])
+            have = [int.from_bytes(b[:2], "little"), b[2] & 0x3F, b[3] & 0x1F, b[4] & 0x1F, b[5] & 0x3F, b[6] & 0x7F]
+            want = [int(r[k]) for k in ("ms", "min", "hour", "day", "month", "year")]
+        if have != want:
+            out.append(f"{name}[{i}]: {have!r}, want {want!r}")
+    return len(s.samples)
+
+
+def compare_times(mdf, group, table, out):
+    if not any(c[0] == "time" for c in table.columns):
+        return 0
+    stamps = mdf.get_master(group)
+    local = any(c[0] == "time_wall" for c in table.columns)
+    start = mdf.header.abs_time
+    for i, (row, t) in enumerate(zip(table.rows, stamps)):
+        want = start + round(float(t) * 1e9)
+        have = row["time_wall"] if local else row["time"] and nanoseconds(row["time"])
+        if have != want:
+            out.append(f"time[{i}]: {have}, want {want}")
+    return len(stamps)
+
+
+def spans_members(channel, dependency):
+    """A channel that only stands for the channels it is made of."""
+    return bool(dependency) and isinstance(dependency, list) and channel.data_type == v4c.DATA_TYPE_BYTEARRAY and not hasattr(dependency[0], "dims")
+
+
+def compare_file(drivemill, path, label, notes):
+    """Returns tables, cells, and differences."""
+    tables, why = read(drivemill, path)
+    name = pathlib.Path(path).name
+    signal.alarm(120)  # asammdf follows some chains for ever
+    try:
+        mdf = MDF(path)
+    except Exception as e:  # asammdf raises whatever its parsers do
+        notes.append(f"{label}: asammdf refuses it: {type(e).__name__}; drivemill: {why or str(len(tables)) + ' tables'}")
+        return None
+    finally:
+        signal.alarm(0)
+    with mdf:
+        if tables is None:
+            return 0, 0, [f"{label}: {why}"]
+        groups = [g for g in range(len(mdf.groups)) if mdf.groups[g].channels]
+        out, cells = [], 0
+        if len(groups) != len(tables):
+            return 0, 0, [f"{label}: {len(tables)} tables, want {len(groups)}"]
+        for g, table in zip(groups, tables):
+            c, diff = compare_group(mdf, g, table, name, notes)
+            cells += c
+            out += [f"{label}: {table.name}: {d}" for d in diff]
+    return len(tables), cells, out
+
+
+def compare_group(mdf, g, table, file, notes):
+    group = mdf.groups[g]
+    out, cells = [], 0
+    want = group.channel_group.cycles_nr
+    if len(table.rows) != want:
+        return 0, [f"{len(table.rows)} rows, want {want}"]
+    exceptions = {c: why for (f, c), why in WRONG.items() if f in file}
+    cells += compare_times(mdf, g, table, out)
+    cols = Columns(table)
+    for index, channel in enumerate(group.channels):
+        if channel.channel_type in (v4c.CHANNEL_TYPE_MASTER, v4c.CHANNEL_TYPE_VIRTUAL_MASTER) and channel.sync_type == v4c.SYNC_TYPE_TIME:
+            continue
+        if spans_members(channel, group.channel_dependencies[index]):
+            continue
+        got = cols.take(channel.name)
+        if got is None:
+            out.append(f"{channel.name}: there is no column for it")
+            continue
+        diff = []
+        try:
+            cells += compare_channel(mdf, g, index, channel, cols, got, diff)
+        except Exception as e:
+            diff.append(f"{channel.name}: asammdf: {type(e).__name__}: {e}")
+        reason = exceptions.get(channel.name) or exceptions.get("*")
+        if reason and diff:
+            notes.append(f"{file}: {channel.name}: {reason}")
+            diff = []
+        out += diff
+    if cols.left and not any(c[0] in ("ide", "data_length") for c in cols.left):
+        out.append(f"columns that are no channel: {[c[0] for c in cols.left]}")
+    return cells, out
+
+
+def check_files(report, drivemill, title, paths):
+    files, tables, cells, out, notes = 0, 0, 0, [], []
+    for path in paths:
+        label = pathlib.Path(path).name
+        result = compare_file(drivemill, path, label, notes)
+        if result:
+            files += 1
+            tables += result[0]
+            cells += result[1]
+            out += result[2]
+    if files == 0:
+        out.append("no file was read")
+    report.check(title, f"{files} of {len(paths)} files, {tables} tables, {cells} cells", out)
+    for note in notes:
+        print(f"       {note}")
+
+
+def stop(*_):
+    raise TimeoutError("no end in two minutes")
+
+
+def main():
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGALRM, stop)
+    drivemill = sys.argv[1]
+    report = Report()
+    check_files(report, drivemill, "the sample drive as MDF4, against asammdf", sorted(glob.glob("testdata/mdf4/*.mf4")))
+    root = os.environ.get("DRIVEMILL_CONFORMANCE")
+    if not root:
+        print("skip real recordings: DRIVEMILL_CONFORMANCE is not set")
+        report.exit()
+    paths = [p for p in sorted(glob.glob(f"{root}/mdf4/*")) if p.lower().endswith(".mf4")]
+    check_files(report, drivemill, "mdf4, against asammdf", paths)
+    report.exit()
+
+
+if __name__ == "__main__":
+    main()
