@@ -2,6 +2,7 @@ package mdf4
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -38,6 +39,7 @@ func (f *file) readArray(ctx context.Context, c *channel, off int64, depth int) 
 			return err
 		}
 		c.foreign = "CA"
+		f.cut = f.cut || errors.Is(err, pipeline.ErrTruncated)
 		f.tell("bad_block", off, "the array of channel %q cannot be read: %v", c.name, err)
 		return nil
 	}

@@ -70,8 +70,11 @@ func (b *block) f64(off int) float64 { return math.Float64frombits(b.u64(off)) }
 
 // header reads the common header of the block at off.
 func (f *file) header(ctx context.Context, off int64) (header, error) {
-	if off < idSize || off > f.size-headerSize {
+	if off < idSize || off > math.MaxInt64/2 {
 		return header{}, fmt.Errorf("link to offset %d of a file of %d bytes: %w", off, f.size, pipeline.ErrCorrupt)
+	}
+	if off > f.size-headerSize {
+		return header{}, fmt.Errorf("link to offset %d of a file of %d bytes: %w", off, f.size, pipeline.ErrTruncated)
 	}
 	b, err := f.pages.at(ctx, off, headerSize)
 	if err != nil {
@@ -136,7 +139,10 @@ func (f *file) loadOne(ctx context.Context, off, limit int64) (*block, error) {
 	if off+start > f.size {
 		return nil, fmt.Errorf("%s block at offset %d: its %d links end after the file: %w", h.id, off, h.links, pipeline.ErrTruncated)
 	}
-	n := min(h.size, f.size-off, start+limit)
+	n := min(h.size, start+limit)
+	if n > f.size-off {
+		return nil, fmt.Errorf("%s block at offset %d ends after the file: %w", h.id, off, pipeline.ErrTruncated)
+	}
 	raw, err := f.pages.at(ctx, off, n)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ const (
 	maxElements = 1 << 16 // of an array in a record
 	maxLinks    = 1 << 22 // of one block
 	maxGuards   = 4       // guard blocks in front of a block
-	maxAbsent   = 64 << 20
+	maxProblems = 1000
 )
 
 func (l Limits) withDefaults() Limits {

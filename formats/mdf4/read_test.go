@@ -170,13 +170,19 @@ func TestDump(t *testing.T) {
 		}
 		for _, ti := range r.desc.Tables {
 			c := r.counts[ti.Table.Name]
-			if len(r.desc.Tables) > 12 && c.Found == 0 { continue }
+			if len(r.desc.Tables) > 12 && c.Found == 0 {
+				continue
+			}
 			fmt.Printf("  T %s rows %d found %d cols %d time %v %d..%d\n", ti.Table.Name, ti.Rows, c.Found, ti.Table.Schema.NumFields(), ti.HasTime, ti.Start, ti.End)
 			x := r.tables[ti.Table.Name]
-			if x == nil { continue }
+			if x == nil {
+				continue
+			}
 			for i, f := range ti.Table.Schema.Fields() {
 				v := x.cells[f.Name]
-				if i < 14 { fmt.Printf("     %s %s %v\n", f.Name, f.Type, strings.ReplaceAll(fmt.Sprintf("%.120q", v[:min(4, len(v))]),"\n","")) }
+				if i < 14 {
+					fmt.Printf("     %s %s %v\n", f.Name, f.Type, strings.ReplaceAll(fmt.Sprintf("%.120q", v[:min(4, len(v))]), "\n", ""))
+				}
 			}
 		}
 	}

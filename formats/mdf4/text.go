@@ -22,6 +22,7 @@ func (f *file) text(ctx context.Context, off int64) (string, error) {
 		return "", nil
 	}
 	if s, ok := f.texts[off]; ok {
+		f.cut = f.cut || f.damaged[off]
 		return s, nil
 	}
 	b, err := f.load(ctx, off, f.lim.Text, "TX", "MD")
@@ -29,7 +30,7 @@ func (f *file) text(ctx context.Context, off int64) (string, error) {
 		if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 			return "", err
 		}
-		f.tell("bad_link", off, "a text cannot be read: %v", err)
+		f.missing(off, err, "a text cannot be read: %v", err)
 		f.texts[off] = ""
 		return "", nil
 	}
@@ -51,7 +52,7 @@ func (f *file) comment(ctx context.Context, off int64) (string, []property, erro
 		if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 			return "", nil, err
 		}
-		f.tell("bad_link", off, "a comment cannot be read: %v", err)
+		f.missing(off, err, "a comment cannot be read: %v", err)
 		return "", nil, nil
 	}
 	if b.id == "TX" {

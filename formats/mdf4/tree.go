@@ -33,7 +33,9 @@ type file struct {
 	convs    map[int64]*conversion.Block
 	visited  map[int64]bool // CN, CG and DG blocks
 	byOffset map[int64]*channel
-	offsets  []int64 // of all blocks seen
+	offsets  []int64        // of all blocks seen
+	cut      bool           // something that was read just now lies behind the end of the file
+	damaged  map[int64]bool // shared blocks of which that is so
 }
 
 // Types of channel (cn_type).
@@ -146,7 +148,11 @@ func (f *file) chain(ctx context.Context, off int64, id string, limit int64, fn 
 			if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 				return err
 			}
-			f.tell("bad_link", off, "the list of %s blocks ends early: %v", id, err)
+			f.missing(off, err, "the list of %s blocks ends early: %v", id, err)
+			if id == "DG" || id == "CG" {
+				f.problems[len(f.problems)-1].Loses = true
+			}
+			f.cut = f.cut || id == "CN"
 			return nil
 		}
 		if err := fn(b); err != nil {
@@ -159,9 +165,20 @@ func (f *file) chain(ctx context.Context, off int64, id string, limit int64, fn 
 
 // tell adds a problem of the metadata.
 func (f *file) tell(kind string, off int64, format string, args ...any) {
-	if len(f.problems) < 1000 {
-		f.problems = append(f.problems, pipeline.Problem{Kind: kind, Offset: off, Detail: fmt.Sprintf(format, args...)})
+	p := pipeline.Problem{Kind: kind, Offset: off, Detail: fmt.Sprintf(format, args...)}
+	if len(f.problems) == maxProblems {
+		f.problems[maxProblems-1] = p // the latest
+		return
 	}
+	f.problems = append(f.problems, p)
+}
+
+// missing adds the problem of a link that leads nowhere.
+func (f *file) missing(off int64, err error, format string, args ...any) {
+	if errors.Is(err, pipeline.ErrTruncated) {
+		f.cut, f.damaged[off] = true, true
+	}
+	f.tell("bad_link", off, format, args...)
 }
 
 // note remembers where a block begins: a data block of unknown length ends
@@ -186,7 +203,7 @@ func readFile(ctx context.Context, src pipeline.Source, lim Limits) (*file, erro
 	f := &file{
 		src: src, size: src.Object().Size, lim: lim.withDefaults(), pages: newPages(src),
 		texts: make(map[int64]string), sources: make(map[int64]*sourceInfo), convs: make(map[int64]*conversion.Block),
-		visited: make(map[int64]bool), byOffset: make(map[int64]*channel),
+		visited: make(map[int64]bool), byOffset: make(map[int64]*channel), damaged: make(map[int64]bool),
 	}
 	head, err := f.pages.at(ctx, 0, min(idSize, f.size))
 	if err != nil {
@@ -235,6 +252,7 @@ func (f *file) readGroup(ctx context.Context, dg *dataGroup, b *block) error {
 	if g.flags&cgRemoteMaster != 0 {
 		g.remote = b.link(6)
 	}
+	f.cut = false
 	var err error
 	if g.name, err = f.text(ctx, b.link(2)); err != nil {
 		return err
@@ -249,8 +267,17 @@ func (f *file) readGroup(ctx context.Context, dg *dataGroup, b *block) error {
 		return fmt.Errorf("channel group at offset %d has records of %d bytes, limit %d: %w", b.off, g.data+g.inval, f.lim.Record, pipeline.ErrLimit)
 	}
 	dg.groups = append(dg.groups, g)
-	g.channels, err = f.readChannels(ctx, g, nil, b.link(1), 0)
-	return err
+	if g.channels, err = f.readChannels(ctx, g, nil, b.link(1), 0); err != nil {
+		return err
+	}
+	if f.cut && !g.varying() {
+		// A table with some of its columns, or under another name, would pass
+		// for another table.
+		g.channels = nil
+		f.tell("truncated", b.off, "group %s is left out: a part of its description is missing", g.label())
+		f.problems[len(f.problems)-1].Loses = true
+	}
+	return nil
 }
 
 // readChannels reads a list of channels: those of a group, or the members of a
@@ -321,7 +348,7 @@ func (f *file) readComposition(ctx context.Context, c *channel, off int64, depth
 		if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 			return err
 		}
-		f.tell("bad_link", off, "the composition of channel %q cannot be read: %v", c.name, err)
+		f.missing(off, err, "the composition of channel %q cannot be read: %v", c.name, err)
 		return nil
 	}
 	switch b.id {
@@ -341,15 +368,22 @@ func (f *file) source(ctx context.Context, off int64) (*sourceInfo, error) {
 		return nil, nil
 	}
 	if s, ok := f.sources[off]; ok {
+		f.cut = f.cut || f.damaged[off]
 		return s, nil
 	}
 	f.sources[off] = nil
+	before := f.cut
+	f.cut = false
+	defer func() {
+		f.damaged[off] = f.cut
+		f.cut = f.cut || before
+	}()
 	b, err := f.load(ctx, off, 64, "SI")
 	if err != nil {
 		if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 			return nil, err
 		}
-		f.tell("bad_link", off, "a source cannot be read: %v", err)
+		f.missing(off, err, "a source cannot be read: %v", err)
 		return nil, nil
 	}
 	s := &sourceInfo{kind: b.u8(0), bus: b.u8(1), simulated: b.u8(2)&1 != 0}
@@ -373,8 +407,15 @@ func (f *file) conversion(ctx context.Context, off int64, depth int) (*conversio
 		return nil, nil
 	}
 	if c, ok := f.convs[off]; ok {
+		f.cut = f.cut || f.damaged[off]
 		return c, nil
 	}
+	before := f.cut
+	f.cut = false
+	defer func() {
+		f.damaged[off] = f.cut
+		f.cut = f.cut || before
+	}()
 	if depth > maxDepth {
 		f.tell("bad_block", off, "conversions nest deeper than %d", maxDepth)
 		return nil, nil
@@ -384,7 +425,8 @@ func (f *file) conversion(ctx context.Context, off int64, depth int) (*conversio
 		if fatal(err) || errors.Is(err, pipeline.ErrLimit) {
 			return nil, err
 		}
-		f.tell("bad_link", off, "a conversion cannot be read: %v", err)
+		f.missing(off, err, "a conversion cannot be read: %v", err)
+		f.convs[off] = nil
 		return nil, nil
 	}
 	c := &conversion.Block{Type: b.u8(0), Flags: b.u16(2), Offset: off}
@@ -399,6 +441,7 @@ func (f *file) conversion(ctx context.Context, off int64, depth int) (*conversio
 	for i := range values {
 		at := 24 + 8*i
 		if at+8 > len(b.data) {
+			f.cut = f.cut || off+b.size > f.size
 			f.tell("bad_block", off, "a conversion claims %d values and has %d", values, i)
 			break
 		}
@@ -432,7 +475,7 @@ func (f *file) reference(ctx context.Context, off int64, depth int) (conversion.
 		if fatal(err) {
 			return conversion.Ref{}, err
 		}
-		f.tell("bad_link", off, "a conversion refers to what cannot be read: %v", err)
+		f.missing(off, err, "a conversion refers to what cannot be read: %v", err)
 		return conversion.Ref{}, nil
 	}
 	if h.id == "CC" {
