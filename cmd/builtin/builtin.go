@@ -5,6 +5,7 @@ import (
 	"github.com/drivemill/drivemill/formats/csv"
 	"github.com/drivemill/drivemill/formats/drivestats"
 	"github.com/drivemill/drivemill/formats/mcap"
+	"github.com/drivemill/drivemill/formats/mdf4"
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/cdr"
 	"github.com/drivemill/drivemill/formats/message/ros1"
@@ -24,6 +25,7 @@ func Registry() *pipeline.Registry {
 	// Formats are tried in this order: those that a file's first bytes prove
 	// before those that go by its name.
 	reg.AddFormat(mcap.FormatSpec(encodings...))
+	reg.AddFormat(mdf4.FormatSpec())
 	reg.AddFormat(parquet.FormatSpec())
 	reg.AddFormat(rosbag.FormatSpec(encodings...))
 	reg.AddFormat(drivestats.FormatSpec())
