@@ -123,11 +123,10 @@ def drive(tables, version="4.10", seconds=60):
     return mdf
 
 
-def unsort(name):
+def unsort(path):
     """Joins the groups of a sorted file into one data group, records in order of
     time, each behind an id of one byte; ids count 3, 5, 7. The old data groups
     stay behind, with nothing leading to them, and without their records."""
-    path = HERE / name
     data = bytearray(path.read_bytes())
     u64 = lambda at: struct.unpack_from("<Q", data, at)[0]
     stream, cgs, dg = [], [], u64(64 + 24)
@@ -153,7 +152,7 @@ def unsort(name):
     data += b"##DT" + bytes(4) + struct.pack("<QQ", 24 + len(records), 0) + records
     struct.pack_into("<Q", data, 64 + 24, new)
     path.write_bytes(data)
-    print(f"{name}: {len(data)} bytes, unsorted")
+    print(f"{path.name}: {len(data)} bytes, unsorted")
 
 
 def can_log():
@@ -203,8 +202,9 @@ def main():
     write(drive(GROUPS), "deflate.mf4", compression=1)
     write(drive(GROUPS, "4.11"), "transposed.mf4", compression=2)
     write(drive(["gps_fix", "vehicle_state"], seconds=SECONDS["unsorted"]), "unsorted.mf4")
-    unsort("unsorted.mf4")
+    unsort(HERE / "unsorted.mf4")
     can_log()
 
 
-main()
+if __name__ == "__main__":
+    main()
