@@ -211,7 +211,7 @@ func (t *table) span(ctx context.Context, a anchor) (start, end int64, ok bool, 
 // between are passed without being looked at; nil records are not to be had
 // that way.
 func (f *file) ends(ctx context.Context, p part, rows int64) (head, tail []byte, last int64, err error) {
-	seg := f.newSegments(newWindow(f.src, windowMin), p.g.dg.data)
+	seg := f.newSegments(f.pages, p.g.dg.data)
 	seg.width = p.g.data
 	var un unpacker
 	defer un.close()
