@@ -103,24 +103,25 @@ func (f *Format) measure(ctx context.Context, ix *index, d *pipeline.Description
 	scan := pipeline.Selection{Tables: []pipeline.TableSelection{}}
 	for _, t := range ix.tables {
 		info := &d.Tables[at[t.Name]]
-		if len(t.g.dg.groups) > 1 || t.rows < 0 {
-			s := pipeline.TableSelection{Table: t.Table, Columns: []string{}}
-			if ix.anchor.utc && t.master != nil {
-				s.Columns = append(s.Columns, timeColumn)
+		timed := t.master != nil && ix.anchor.utc && t.rows != 0
+		if timed && len(t.g.dg.groups) == 1 && t.rows > 0 {
+			start, end, ok, err := t.span(ctx, ix.anchor)
+			if err != nil {
+				return err
 			}
-			scan.Tables = append(scan.Tables, s)
+			if ok {
+				info.Start, info.End, info.HasTime = start, end, true
+				continue
+			}
+		}
+		if !timed && t.rows >= 0 {
 			continue
 		}
-		if t.master == nil || !ix.anchor.utc || t.rows <= 0 {
-			continue
+		s := pipeline.TableSelection{Table: t.Table, Columns: []string{}}
+		if timed {
+			s.Columns = append(s.Columns, timeColumn)
 		}
-		start, end, ok, err := t.span(ctx, ix.anchor)
-		if err != nil {
-			return err
-		}
-		if ok {
-			info.Start, info.End, info.HasTime = start, end, true
-		}
+		scan.Tables = append(scan.Tables, s)
 	}
 	if len(scan.Tables) > 0 {
 		if err := f.scan(ctx, ix, scan, d, at); err != nil {
@@ -210,7 +211,7 @@ func (t *table) span(ctx context.Context, a anchor) (start, end int64, ok bool, 
 // between are passed without being looked at; nil records are not to be had
 // that way.
 func (f *file) ends(ctx context.Context, p part, rows int64) (head, tail []byte, last int64, err error) {
-	seg := f.newSegments(newWindow(f.src, windowMin), p.g.dg.data)
+	seg := f.newSegments(f.pages, p.g.dg.data)
 	seg.width = p.g.data
 	var un unpacker
 	defer un.close()
@@ -233,7 +234,7 @@ func (f *file) ends(ctx context.Context, p part, rows int64) (head, tail []byte,
 		if first && s.raw < size || !more && at*size < start {
 			return nil, nil, 0, nil
 		}
-		want := !more || (at+1)*size >= rows*size
+		want := !more || at+1 >= rows
 		if first || want {
 			read := func(off int64) ([]byte, error) {
 				if s.zip == plain {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -153,37 +152,4 @@ func conformance(t *testing.T) string {
 		t.Skip("DRIVEMILL_CONFORMANCE names no folder")
 	}
 	return dir
-}
-
-func TestDump(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(conformance(t), "mdf*", "*"))
-	for _, p := range files {
-		data, _ := os.ReadFile(p)
-		r, err := read(t, New(), object(t, data), pipeline.Selection{}, pipeline.DecodeOptions{Workers: 2})
-		fmt.Println("==", filepath.Base(p))
-		if err != nil {
-			fmt.Println("  ERR", err)
-			continue
-		}
-		for _, p := range append(r.desc.Problems, r.problems...) {
-			fmt.Println("  P", p)
-		}
-		for _, ti := range r.desc.Tables {
-			c := r.counts[ti.Table.Name]
-			if len(r.desc.Tables) > 12 && c.Found == 0 {
-				continue
-			}
-			fmt.Printf("  T %s rows %d found %d cols %d time %v %d..%d\n", ti.Table.Name, ti.Rows, c.Found, ti.Table.Schema.NumFields(), ti.HasTime, ti.Start, ti.End)
-			x := r.tables[ti.Table.Name]
-			if x == nil {
-				continue
-			}
-			for i, f := range ti.Table.Schema.Fields() {
-				v := x.cells[f.Name]
-				if i < 14 {
-					fmt.Printf("     %s %s %v\n", f.Name, f.Type, strings.ReplaceAll(fmt.Sprintf("%.120q", v[:min(4, len(v))]), "\n", ""))
-				}
-			}
-		}
-	}
 }

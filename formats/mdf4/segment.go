@@ -35,7 +35,7 @@ var dataIDs = []string{"DT", "SD", "RD", "DV", "DI", "RV", "RI", "VD"}
 // lists than needed. It is not safe for concurrent use.
 type segments struct {
 	f      *file
-	in     *window
+	in     ranged
 	inval  bool  // of a list with both: the invalidation bytes
 	width  int64 // bytes per sample, for blocks of invalidation bytes that are left out
 	next   int64 // list to read, 0 for none
@@ -44,6 +44,11 @@ type segments struct {
 	blocks int64
 	tail   int64 // where the block before ended, aligned
 	lost   string
+}
+
+// ranged reads n bytes from off, valid until the next call: pages or a window.
+type ranged interface {
+	at(ctx context.Context, off, n int64) ([]byte, error)
 }
 
 // entry is a data block of a list. A link of 0 stands for rows samples of
@@ -55,7 +60,7 @@ type entry struct {
 }
 
 // newSegments begins the stream that link leads to.
-func (f *file) newSegments(in *window, link int64) *segments {
+func (f *file) newSegments(in ranged, link int64) *segments {
 	s := &segments{f: f, in: in, seen: make(map[int64]bool)}
 	if link != 0 {
 		s.queue = []entry{{link, -1, true}}

@@ -263,10 +263,12 @@ func (f *file) readGroup(ctx context.Context, dg *dataGroup, b *block) error {
 	if g.comment, err = f.text(ctx, b.link(5)); err != nil {
 		return err
 	}
-	if !g.varying() && g.data+g.inval+int64(dg.idSize) > f.lim.Record {
-		return fmt.Errorf("channel group at offset %d has records of %d bytes, limit %d: %w", b.off, g.data+g.inval, f.lim.Record, pipeline.ErrLimit)
-	}
 	dg.groups = append(dg.groups, g)
+	if !g.varying() && g.data+g.inval+int64(dg.idSize) > f.lim.Record {
+		f.tell("bad_block", b.off, "group %s is left out: it claims records of %d bytes, limit %d", g.label(), g.data+g.inval, f.lim.Record)
+		f.problems[len(f.problems)-1].Loses = true
+		return nil
+	}
 	if g.channels, err = f.readChannels(ctx, g, nil, b.link(1), 0); err != nil {
 		return err
 	}

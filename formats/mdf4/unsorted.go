@@ -63,6 +63,9 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 			s.limit = g.cycles
 		}
 		c.all = append(c.all, s)
+		if int64(s.size) > f.lim.Record {
+			continue // left out: its records end the stream
+		}
 		if c.byID[g.id] == nil {
 			c.byID[g.id] = s
 		} else {
