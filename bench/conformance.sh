@@ -26,7 +26,9 @@ failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
-check "$venv/bin/python" bench/conformance/mdf4.py "$work/drivemill"
+mkdir "$work/mdf4"
+check env DRIVEMILL_SAMPLES="$work/mdf4" go test -count=1 -run '^TestSamples$' ./formats/mdf4/mdf4test
+check "$venv/bin/python" bench/conformance/mdf4.py "$work/drivemill" "$work/mdf4"
 echo "mdf4test: what our tests write, read by asammdf"
 check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestPeer$' ./formats/mdf4/mdf4test
 echo "types: every type the sink writes, read by pyarrow and DuckDB"

@@ -123,6 +123,21 @@ def drive(tables, version="4.10", seconds=60):
     return mdf
 
 
+def data_blocks(data, at):
+    """Offsets of the DT blocks that a data link leads to, through DL and HL."""
+    links, = struct.unpack_from("<Q", data, at + 16)
+    links = struct.unpack_from(f"<{links}Q", data, at + 24)
+    match bytes(data[at + 2 : at + 4]):
+        case b"DT":
+            return [at]
+        case b"HL":
+            return data_blocks(data, links[0])
+        case b"DL":
+            own = [b for link in links[1:] for b in data_blocks(data, link)]
+            return own + (data_blocks(data, links[0]) if links[0] else [])
+    raise ValueError(f"no data at {at}")
+
+
 def unsort(path):
     """Joins the groups of a sorted file into one data group, records in order of
     time, each behind an id of one byte; ids count 3, 5, 7. The old data groups
@@ -134,12 +149,15 @@ def unsort(path):
         cg, block = u64(dg + 32), u64(dg + 40)
         body = cg + 24 + 8 * u64(cg + 16)
         cycles, size = u64(body + 8), struct.unpack_from("<I", data, body + 24)[0]
-        assert data[block : block + 4] == b"##DT" and u64(block + 8) == 24 + cycles * size
+        records = b""
+        for at in data_blocks(data, block):
+            records += data[at + 24 : at + u64(at + 8)]
+            data[at : at + u64(at + 8)] = b"##DT" + bytes(4) + struct.pack("<QQ", 24, 0) + bytes(u64(at + 8) - 24)
+        assert len(records) == cycles * size
         for i in range(cycles):
-            record = bytes(data[block + 24 + i * size : block + 24 + (i + 1) * size])
+            record = records[i * size : (i + 1) * size]
             stream.append((struct.unpack_from("<d", record)[0], 3 + 2 * len(cgs), record))
         cgs.append((cg, body))
-        data[block : block + u64(block + 8)] = b"##DT" + bytes(4) + struct.pack("<QQ", 24, 0) + bytes(u64(block + 8) - 24)
         dg = u64(dg + 24)
     for i, (cg, body) in enumerate(cgs):
         struct.pack_into("<Q", data, body, 3 + 2 * i)
