@@ -1,4 +1,4 @@
-"""Writes the sample drive as MDF4, with asammdf, and the CAN log with cantools.
+"""Writes the sample drive as MDF4, with asammdf and mf4-rs, and the CAN log with cantools.
 
 usage: generate.py, from this folder, in an environment of requirements.txt
 
@@ -14,6 +14,7 @@ import pathlib
 import struct
 
 import cantools
+import mf4_rs
 import numpy as np
 from asammdf import MDF, Signal, Source
 
@@ -100,10 +101,13 @@ def header(mdf):
 
 
 def write(mdf, name, compression=0):
-    """Saves mdf, with the clock of the host taken out of the file history."""
-    path = HERE / name
-    mdf.save(path, overwrite=True, compression=compression)
+    mdf.save(HERE / name, overwrite=True, compression=compression)
     mdf.close()
+    without_clock(HERE / name)
+
+
+def without_clock(path):
+    """Takes the clock of the host out of the file history."""
     data = bytearray(path.read_bytes())
     at = data.find(b"##FH")
     while at >= 0:
@@ -111,7 +115,7 @@ def write(mdf, name, compression=0):
         struct.pack_into("<Qhh", data, at + 24 + 8 * links, START_NS, 0, 0)
         at = data.find(b"##FH", at + 4)
     path.write_bytes(data)
-    print(f"{name}: {len(data)} bytes")
+    print(f"{path.name}: {len(data)} bytes")
 
 
 def drive(tables, version="4.10", seconds=60):
@@ -220,6 +224,9 @@ def main():
     write(drive(GROUPS), "deflate.mf4", compression=1)
     write(drive(GROUPS, "4.11"), "transposed.mf4", compression=2)
     write(drive(["gps_fix", "vehicle_state"], seconds=SECONDS["unsorted"]), "unsorted.mf4")
+    # A channel to a group, all of them tied to the group that has the times.
+    mf4_rs.to_column_oriented(str(HERE / "unsorted.mf4"), str(HERE / "columns.mf4"), block_size=1024)
+    without_clock(HERE / "columns.mf4")
     unsort(HERE / "unsorted.mf4")
     can_log()
 
