@@ -11,6 +11,7 @@ can.mf4      frames of two CAN buses, unsorted, for testdata/mdf4/can.dbc
 import pathlib
 import sys
 
+import cantools
 import numpy as np
 from asammdf import MDF, Signal, Source
 
@@ -40,14 +41,16 @@ def groups(rows):
 def frames(path, count):
     r = np.random.default_rng(3)
     kinds = [("BusChannel", "u1"), ("ID", "<u4"), ("IDE", "u1"), ("DLC", "u1"), ("DataLength", "u1"), ("DataBytes", "(8,)u1"), ("Dir", "u1")]
-    ids = np.array([256, 512, 0x18FF0100], "<u4")
+    messages = cantools.database.load_file("testdata/mdf4/can.dbc").messages
+    ids = np.array([m.frame_id for m in messages], "<u4")
+    extended = np.array([m.is_extended_frame for m in messages])
     mdf = header(MDF(version="4.11"))
     for bus in (1, 2):
         table = np.zeros(count // 2, [(f"CAN_DataFrame.{n}", t) for n, t in kinds])
-        which = r.integers(0, 3, count // 2)
+        which = r.integers(0, len(ids), count // 2)
         table["CAN_DataFrame.BusChannel"] = bus
         table["CAN_DataFrame.ID"] = ids[which]
-        table["CAN_DataFrame.IDE"] = which == 2
+        table["CAN_DataFrame.IDE"] = extended[which]
         table["CAN_DataFrame.DLC"] = table["CAN_DataFrame.DataLength"] = 8
         table["CAN_DataFrame.DataBytes"] = r.integers(0, 256, (count // 2, 8))
         source = Source(name=f"CAN{bus}", path=f"CAN{bus}", comment="", source_type=Source.SOURCE_BUS, bus_type=Source.BUS_TYPE_CAN)
