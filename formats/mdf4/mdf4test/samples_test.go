@@ -85,7 +85,7 @@ func typed(rows int) *Group {
 		word := fmt.Sprintf("wört %d", i)
 		latin := append([]byte("w\xf6rt "), byte('0'+i%10))
 		g.Records = append(g.Records, LE(float64(i),
-			uint16(0x3c00+i), BE(float32(i)/3), []byte{byte(i), byte(i >> 1), 0x80}, BE(uint8(0xff), uint32(i)), uint64(math.MaxUint64-uint64(i)),
+			uint16(0x3c00+i), BE(float32(i)/3), []byte{byte(i), byte(i >> 1), 0x80}, BE(uint8(0xff), uint32(i)), math.MaxUint64-uint64(i),
 			float32(i), float32(-i), pad(latin, 8), pad(utf16Bytes(word, LE), 16), pad(utf16Bytes(word, BE), 16), []byte{byte(i), 0, 7}))
 	}
 	return g
