@@ -20,7 +20,7 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 		return nil, f.fail(src, err)
 	}
 	ix := &index{file: file, anchor: file.anchor(f.Zone)}
-	if ix.tables, err = file.tables(ctx, ix.anchor); err != nil {
+	if ix.tables, err = file.tables(ctx, ix.anchor, f.isLong); err != nil {
 		return nil, f.fail(src, err)
 	}
 	d := &pipeline.Description{
@@ -50,6 +50,17 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	if err := f.measure(ctx, ix, d); err != nil {
 		return nil, f.fail(src, err)
 	}
+	if f.Signals {
+		rates := make(map[string]float64)
+		for i, t := range ix.tables {
+			info := d.Tables[i]
+			if rows := info.Rows / int64(max(1, len(t.long))); info.HasTime && info.End > info.Start && rows > 1 {
+				rates[t.Name] = float64(rows-1) / (float64(info.End-info.Start) / 1e9)
+			}
+		}
+		ix.dict = newDictionary(file, ix.tables, rates)
+		d.Tables = append(d.Tables, ix.dict.info())
+	}
 	file.pages = newPages(src)
 	return d, nil
 }
@@ -66,6 +77,9 @@ func (t *table) info() pipeline.TableInfo {
 	}
 	if t.rows >= 0 && size > 0 && t.rows < 1<<62/size {
 		i.Bytes = t.rows * size
+	}
+	if t.wide != nil && t.rows >= 0 {
+		i.Rows = longTotal(t.rows, int64(len(t.long)))
 	}
 	return i
 }

@@ -439,7 +439,7 @@ func columnFloats(out []float64, c *column.Column) {
 		for i := range out {
 			out[i] = float64(int32(binary.LittleEndian.Uint32(d[4*i:])))
 		}
-	case arrow.INT64:
+	case arrow.INT64, arrow.TIMESTAMP:
 		for i := range out {
 			out[i] = float64(int64(binary.LittleEndian.Uint64(d[8*i:])))
 		}

@@ -67,10 +67,14 @@ type table struct {
 
 	taken map[string]bool
 	frame *frame
+
+	long []signal      // in long layout, the signals of a record
+	wide *arrow.Schema // and the schema that it would have otherwise
 }
 
-// tables makes the tables of all groups, in the order of the file.
-func (f *file) tables(ctx context.Context, at anchor) ([]*table, error) {
+// tables makes the tables of all groups, in the order of the file. long says
+// which of them have the long layout.
+func (f *file) tables(ctx context.Context, at anchor, long func(string) bool) ([]*table, error) {
 	var out []*table
 	followers := make(map[int64][]*group)
 	masters := make(map[int64]bool)
@@ -100,6 +104,9 @@ func (f *file) tables(ctx context.Context, at anchor) ([]*table, error) {
 				return nil, err
 			}
 			t.name(names)
+			if long(t.Name) {
+				t.makeLong()
+			}
 			for i := range t.problem {
 				t.problem[i].Table = t.Name
 			}

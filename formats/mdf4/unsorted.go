@@ -24,6 +24,7 @@ type unsortedCursor struct {
 	byID  map[uint64]*sorter // where ids are large
 	carry []byte
 	base  int64
+	scale int64 // ordinals of a record
 	count int64 // records so far, those that are values left out
 	held  int64 // bytes in buffers
 	bytes int64
@@ -53,7 +54,7 @@ type sorter struct {
 
 func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group]*rows) *unsortedCursor {
 	f := d.f
-	c := &unsortedCursor{d: d, dg: dg, base: int64(dg.index) << originShift, byID: make(map[uint64]*sorter)}
+	c := &unsortedCursor{d: d, dg: dg, base: int64(dg.index) << originShift, scale: 1, byID: make(map[uint64]*sorter)}
 	lists := make(map[*group]*vlsdList)
 	for _, g := range dg.groups {
 		s := &sorter{g: g, size: int(g.data + g.inval), limit: -1}
@@ -74,6 +75,7 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 		if s.out = outs[g]; s.out == nil {
 			continue
 		}
+		c.scale = s.out.scale
 		s.block = max(16, min(blockRows, (256<<10)/max(1, s.size)))
 		s.out.open(d.viewBudget(s.out.streams()))
 		for _, o := range s.out.ops {
@@ -106,16 +108,6 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 	seg := f.newSegments(newWindow(f.src, d.window), dg.data)
 	c.st = newStream(ctx, seg, d.workers)
 	return c
-}
-
-func (c *unsortedCursor) tables() []*rows {
-	var out []*rows
-	for _, s := range c.all {
-		if s.out != nil {
-			out = append(out, s.out)
-		}
-	}
-	return out
 }
 
 // step takes one chunk apart.
@@ -404,7 +396,7 @@ func (c *unsortedCursor) mark() int64 {
 			at = min(at, s.out.first)
 		}
 	}
-	return at
+	return scaled(at, c.scale)
 }
 
 // finish decodes what is left and settles what is missing.
