@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -26,6 +27,12 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	d := &pipeline.Description{
 		Format: Name, Version: file.id.versionText(), Writer: file.id.program, Indexed: file.id.finalised,
 		Details: append(file.sourceDetails(), file.details...), Problems: file.problems, Index: ix,
+	}
+	for _, p := range file.hd.properties {
+		if d.Attributes == nil {
+			d.Attributes = make(map[string]string)
+		}
+		d.Attributes[attributeName(p.name)] = p.value
 	}
 	if !file.id.finalised {
 		d.Profile = fmt.Sprintf("unfinalised, flags %#x", file.id.flags)
@@ -63,6 +70,17 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	}
 	file.pages = newPages(src)
 	return d, nil
+}
+
+// attributeName spells the name of a property of the header as attributes are
+// called: lower case, with underscores.
+func attributeName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(s))
 }
 
 // info describes a table as its group claims.
