@@ -66,8 +66,9 @@
 // are unpacked in parallel. Values of variable length are found by position: the
 // blocks used last are kept, 64 MiB for all channels of a data group, and of
 // all other blocks only their place. In unsorted groups, where such values are
-// records themselves, 16 MiB behind the last decoded record are kept; a record
-// that refers further back is rejected. Limits says what a file may claim.
+// records themselves, 16 MiB behind the last decoded record are kept, and at most
+// 256 MiB wait for records that refer to them; a record that refers to what is
+// gone is rejected. Limits says what a file may claim.
 //
 // # Damage
 //

@@ -36,9 +36,7 @@ func (c *unsortedCursor) decode(ctx context.Context, s *sorter, force bool) erro
 		if len(s.ordinals) > 0 {
 			pos = o.position(s.buf)
 		}
-		before := len(o.queue.buf)
 		o.queue.drop(pos, s.index)
-		c.held -= int64(before - len(o.queue.buf))
 	}
 	return nil
 }

@@ -129,7 +129,10 @@ func (c *unsortedCursor) step(ctx context.Context) error {
 		c.stop, c.why, c.lost = true, k.err.Error(), k.gap
 		return nil
 	}
-	return c.take(ctx, k.data)
+	if err := c.take(ctx, k.data); err != nil || !c.d.opt.Steps {
+		return err
+	}
+	return c.sweep(ctx, false)
 }
 
 // take sorts the records of a chunk into their groups.
@@ -261,7 +264,7 @@ func (c *unsortedCursor) record(ctx context.Context, b []byte) error {
 	if s.size < 0 {
 		if s.list != nil {
 			s.list.add(b[k+4:])
-			c.held += int64(len(b))
+			s.list.bound()
 		}
 		return nil
 	}
