@@ -25,7 +25,9 @@ func catCommand() command {
 		help: `Print the rows of recordings, or of files of a lake, in the order in which they
 were recorded. ndjson has one object a row: column paths as keys, integers exact,
 timestamps in RFC 3339 with nanoseconds, durations in nanoseconds, binary as base64,
-NaN and infinities as strings; with several tables each row carries "_table".`,
+NaN and infinities as strings; with several tables each row carries "_table". With
+--from, the last row before it of latched topics (maps, static transforms) is printed
+as well.`,
 		examples: `  drivemill cat drive.bag --table /gps/fix --limit 5
   drivemill cat drive.mcap --table /odom --columns header.stamp,pose.pose.position --where "twist.twist.linear.x > 2"
   drivemill cat drive.mcap --table /odom --from 2026-03-02T08:15:10Z --to 2026-03-02T08:15:11Z --output csv
@@ -77,6 +79,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 						return err
 					}
 				}
+				ctx = announceScans(ctx, env)
 				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err

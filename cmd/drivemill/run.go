@@ -117,7 +117,7 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 		return err
 	}
 	r.Log = r.Log.With("run", r.RunInfo.RunID)
-	sum, err := r.Run(ctx)
+	sum, err := r.Run(logScans(ctx, r.Log))
 	progress.stop()
 	if err := f.printSummary(ctx, env, sum, err); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (f *runFlags) runShard(ctx context.Context, env *environment) error {
 	}
 	r.Graph, r.RunInfo = g, m.Run
 	r.Log = r.Log.With("run", m.RunID, "shard", shard)
-	sum, err := r.RunShard(ctx, m, shard)
+	sum, err := r.RunShard(logScans(ctx, r.Log), m, shard)
 	progress.stop()
 	if err := f.printSummary(ctx, env, sum, err); err != nil {
 		return err

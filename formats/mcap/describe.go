@@ -73,8 +73,10 @@ func (f *Format) describe(ctx context.Context, src pipeline.Source, in *Info) (*
 		}
 	}
 	x.times()
+	x.overlap()
 	x.profile()
-	if err := x.attributes(ctx, src); err != nil {
+	x.attachments()
+	if err := x.metadata(ctx, src); err != nil {
 		return nil, err
 	}
 	return x.d, nil
@@ -106,6 +108,7 @@ func (x *describer) channel(c Channel) error {
 	}
 	x.ix.byID[c.ID] = int32(len(x.ix.tableOf))
 	x.ix.tableOf = append(x.ix.tableOf, int32(i))
+	x.d.Tables[i].Latched = x.d.Tables[i].Latched || isLatched(c)
 	x.count(&x.d.Tables[i], c.ID)
 	x.ix.tables[i].Indexed = -1
 	if x.in.Indexed {
@@ -224,6 +227,21 @@ func (x *describer) times() {
 	}
 }
 
+// overlap counts chunks that begin before an earlier one has ended.
+func (x *describer) overlap() {
+	var last uint64
+	some := false
+	for _, b := range x.in.blocks {
+		if !b.chunk || b.counted && len(b.counts) == 0 {
+			continue
+		}
+		if some && b.start < last {
+			x.d.Overlapping++
+		}
+		last, some = max(last, b.end), true
+	}
+}
+
 // profiles are the message encodings that profiles promise.
 var profiles = map[string]string{"ros1": "ros1", "ros2": "cdr"}
 
@@ -237,36 +255,4 @@ func (x *describer) profile() {
 			x.problem("profile_mismatch", t.Table.Name, "profile %s and message encoding %q", x.in.Header.Profile, t.Encoding)
 		}
 	}
-}
-
-// attributes reads our own metadata records.
-func (x *describer) attributes(ctx context.Context, src pipeline.Source) error {
-	for _, m := range x.in.Metadata {
-		if m.Name != attributesName {
-			continue
-		}
-		md, err := ReadMetadata(ctx, src, m, x.f.Limits)
-		if errors.Is(err, pipeline.ErrCorrupt) || errors.Is(err, pipeline.ErrTruncated) {
-			x.problem("bad_record", "", "%v", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, k := range attributeKeys {
-			v, ok := md.Values[k]
-			old, had := x.d.Attributes[k]
-			switch {
-			case !ok:
-			case had && old != v:
-				x.problem("attribute_conflict", "", "%s is %q and later %q", k, old, v)
-			default:
-				if x.d.Attributes == nil {
-					x.d.Attributes = make(map[string]string)
-				}
-				x.d.Attributes[k] = v
-			}
-		}
-	}
-	return nil
 }

@@ -20,6 +20,8 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 			"cdr (ros2msg) become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
 		Extensions: []string{"mcap"},
 		Behaviour:  1,
+		Config:     func() any { return new(Config) },
+		Configure:  configure(encodings),
 	}
 }
 
@@ -30,6 +32,8 @@ type Format struct {
 
 	encodings map[string]message.Encoding
 	order     []message.Encoding // as given
+
+	attributes map[string]place // to read besides our own
 }
 
 // New makes the format. Messages of the given encodings are decoded, others

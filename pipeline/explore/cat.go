@@ -162,7 +162,7 @@ func (c *catter) selectTables(desc *pipeline.Description) error {
 				need[r.Column] = true
 			}
 		}
-		ts := pipeline.TableSelection{Table: info.Table}
+		ts := pipeline.TableSelection{Table: info.Table, Latched: info.Latched}
 		for _, col := range info.Table.ColumnNames() {
 			if shown[col] {
 				c.shown[info.Table.Name] = append(c.shown[info.Table.Name], col)

@@ -202,7 +202,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	own, ownFile := 0, r.ownFile()
-	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, func(obj pipeline.Object) bool {
+	keep := func(obj pipeline.Object) bool {
 		for _, p := range skip {
 			if _, ok := p.Match(obj.Key); ok {
 				return false
@@ -213,7 +213,13 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 			return false
 		}
 		return true
-	})
+	}
+	skipped := func(uri, why string) {
+		if r.Log != nil {
+			r.Log.Info("a member of an archive is left out", "input", in.Name, "uri", uri, "why", why)
+		}
+	}
+	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, recording.Options{Keep: keep, Skipped: skipped})
 	if err != nil {
 		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
 	}

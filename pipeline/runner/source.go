@@ -207,7 +207,7 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 				cols = append(cols, c)
 			}
 		}
-		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols})
+		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols, Latched: info.Latched})
 	}
 	return sel, streams
 }
