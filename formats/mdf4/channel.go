@@ -1,10 +1,11 @@
 package mdf4
 
 import (
-	"github.com/drivemill/drivemill/formats/mdf4/conversion"
-	"github.com/drivemill/drivemill/pipeline/arrow"
 	"strconv"
 	"strings"
+
+	"github.com/drivemill/drivemill/formats/mdf4/conversion"
+	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
 // Data types of a channel (cn_data_type).

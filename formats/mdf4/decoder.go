@@ -39,7 +39,8 @@ type decoder struct {
 	cursors  []*lane         // all, by time
 	current  *lane
 	rows     []*rows
-	into     *[]timedBatch // where batches go
+	dict     *pipeline.TableCounts // of the dictionary of signals
+	into     *[]timedBatch         // where batches go
 	problems []pipeline.Problem
 	pending  []pipeline.Element
 	err      error
@@ -77,7 +78,8 @@ func (f *Format) newDecoder(ctx context.Context, ix *index, uri string, sel pipe
 	}
 	wanted := make(map[string]pipeline.TableSelection)
 	for _, s := range sel.Tables {
-		if !slices.ContainsFunc(ix.tables, func(t *table) bool { return t.Name == s.Table.Name }) {
+		known := slices.ContainsFunc(ix.tables, func(t *table) bool { return t.Name == s.Table.Name })
+		if !known && (ix.dict == nil || ix.dict.Name != s.Table.Name) {
 			return nil, d.fail(s.Table.Name, -1, -1, fmt.Errorf("there is no such table: %w", pipeline.ErrSchema))
 		}
 		wanted[s.Table.Name] = s
@@ -90,6 +92,12 @@ func (f *Format) newDecoder(ctx context.Context, ix *index, uri string, sel pipe
 	groups := 0
 	for _, dg := range ix.file.groups {
 		outs := make(map[*group]*rows)
+		scale := int64(1)
+		for _, g := range dg.groups {
+			if t := byGroup[g]; t != nil {
+				scale = max(scale, int64(len(t.long)))
+			}
+		}
 		for _, g := range dg.groups {
 			t := byGroup[g]
 			if t == nil {
@@ -104,6 +112,7 @@ func (f *Format) newDecoder(ctx context.Context, ix *index, uri string, sel pipe
 				d.release()
 				return nil, err
 			}
+			b.scale = scale
 			outs[g] = b
 			d.rows = append(d.rows, b)
 		}
@@ -117,6 +126,16 @@ func (f *Format) newDecoder(ctx context.Context, ix *index, uri string, sel pipe
 		}
 		for g, b := range outs {
 			d.plans = append(d.plans, func() cursor { return newSorted(ctx, d, byGroup[g], b) })
+		}
+	}
+	if ix.dict != nil {
+		if s, ok := wanted[ix.dict.Name]; ok || sel.Tables == nil {
+			c, err := d.openDictionary(ix.dict, s)
+			if err != nil {
+				d.release()
+				return nil, err
+			}
+			d.plans = append(d.plans, func() cursor { return c })
 		}
 	}
 	if sel.Order == pipeline.LogOrder && groups > 1 {
@@ -260,8 +279,33 @@ func (d *decoder) Counts() []pipeline.TableCounts {
 	out := make([]pipeline.TableCounts, len(d.rows))
 	for i, b := range d.rows {
 		out[i] = b.counts
+		if b.long != nil {
+			out[i] = longCounts(b.counts, int64(len(b.t.long)))
+		}
+	}
+	if d.dict != nil {
+		out = append(out, *d.dict)
 	}
 	return out
+}
+
+// longCounts are the counts of records as those of rows, of which each record has
+// m.
+func longCounts(c pipeline.TableCounts, m int64) pipeline.TableCounts {
+	c.Found, c.Decoded, c.Unselected = c.Found*m, c.Decoded*m, c.Unselected*m
+	if c.Indexed >= 0 {
+		c.Indexed = longTotal(c.Indexed, m)
+		c.Lost = max(0, c.Indexed-c.Found)
+	}
+	return c
+}
+
+// longTotal is n*m, at most 2^62: n is a claim.
+func longTotal(n, m int64) int64 {
+	if m > 0 && n > 1<<62/m {
+		return 1 << 62
+	}
+	return n * m
 }
 
 // Problems implements pipeline.Decoder.

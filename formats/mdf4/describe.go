@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -20,12 +21,18 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 		return nil, f.fail(src, err)
 	}
 	ix := &index{file: file, anchor: file.anchor(f.Zone)}
-	if ix.tables, err = file.tables(ctx, ix.anchor); err != nil {
+	if ix.tables, err = file.tables(ctx, ix.anchor, f.isLong); err != nil {
 		return nil, f.fail(src, err)
 	}
 	d := &pipeline.Description{
 		Format: Name, Version: file.id.versionText(), Writer: file.id.program, Indexed: file.id.finalised,
 		Details: append(file.sourceDetails(), file.details...), Problems: file.problems, Index: ix,
+	}
+	for _, p := range file.hd.properties {
+		if d.Attributes == nil {
+			d.Attributes = make(map[string]string)
+		}
+		d.Attributes[attributeName(p.name)] = p.value
 	}
 	if !file.id.finalised {
 		d.Profile = fmt.Sprintf("unfinalised, flags %#x", file.id.flags)
@@ -50,8 +57,30 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	if err := f.measure(ctx, ix, d); err != nil {
 		return nil, f.fail(src, err)
 	}
+	if f.Signals {
+		rates := make(map[string]float64)
+		for i, t := range ix.tables {
+			info := d.Tables[i]
+			if rows := info.Rows / int64(max(1, len(t.long))); info.HasTime && info.End > info.Start && rows > 1 {
+				rates[t.Name] = float64(rows-1) / (float64(info.End-info.Start) / 1e9)
+			}
+		}
+		ix.dict = newDictionary(file, ix.tables, rates)
+		d.Tables = append(d.Tables, ix.dict.info())
+	}
 	file.pages = newPages(src)
 	return d, nil
+}
+
+// attributeName spells the name of a property of the header as attributes are
+// called: lower case, with underscores.
+func attributeName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(s))
 }
 
 // info describes a table as its group claims.
@@ -66,6 +95,9 @@ func (t *table) info() pipeline.TableInfo {
 	}
 	if t.rows >= 0 && size > 0 && t.rows < 1<<62/size {
 		i.Bytes = t.rows * size
+	}
+	if t.wide != nil && t.rows >= 0 {
+		i.Rows = longTotal(t.rows, int64(len(t.long)))
 	}
 	return i
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/config"
 )
 
 // Name is the name of the format.
@@ -31,7 +33,9 @@ func FormatSpec() pipeline.FormatSpec {
 
 // Config are the settings of the format in an input.
 type Config struct {
-	TimeZone pipeline.Text `yaml:"time_zone" doc:"Time zone of recordings whose start is a local time, by its IANA name. Without it such recordings have no absolute time." example:"Europe/Berlin"`
+	TimeZone pipeline.Text   `yaml:"time_zone" doc:"Time zone of recordings whose start is a local time, by its IANA name. Without it such recordings have no absolute time." example:"Europe/Berlin"`
+	Long     []pipeline.Text `yaml:"long" doc:"Globs of tables that get the long layout: a row for each signal of a record, with the columns signal_id, time, value_double, value_int and value_text." example:"[\"CAN*\"]"`
+	Signals  bool            `yaml:"signals" doc:"Adds the table signals, the dictionary of all signals: id, table, column, source, bus, message, unit, description, labels, type, rate."`
 }
 
 func configured(c *Config) (*Format, error) {
@@ -43,6 +47,14 @@ func configured(c *Config) (*Format, error) {
 		}
 		f.Zone = zone
 	}
+	for _, l := range c.Long {
+		g, err := config.CompileGlob(l.Value)
+		if err != nil {
+			return nil, l.Issuef(0, "%q: %v", l.Value, err)
+		}
+		f.Long = append(f.Long, g)
+	}
+	f.Signals = c.Signals
 	return f, nil
 }
 
@@ -53,6 +65,14 @@ type Format struct {
 	// Zone is the time zone of recordings that start at a local time; nil for
 	// unknown.
 	Zone *time.Location
+	// Long are the tables that get the long layout, by name.
+	Long []config.Glob
+	// Signals adds the dictionary of signals as a table.
+	Signals bool
+}
+
+func (f *Format) isLong(name string) bool {
+	return slices.ContainsFunc(f.Long, func(g config.Glob) bool { return g.Match(name) })
 }
 
 // New makes the format.
@@ -78,6 +98,7 @@ type index struct {
 	file   *file
 	anchor anchor
 	tables []*table
+	dict   *dictionary // nil unless it is wanted
 }
 
 // Open starts decoding.

@@ -7,12 +7,16 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
+
+// objects numbers the objects of all tests.
+var objects atomic.Int64
 
 // object puts data into a store in memory and opens it.
 func object(t testing.TB, data []byte) pipeline.Source {
@@ -22,10 +26,11 @@ func object(t testing.TB, data []byte) pipeline.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.Put(ctx, "recording.mf4", data); err != nil {
+	name := fmt.Sprintf("recording%d.mf4", objects.Add(1))
+	if err := st.Put(ctx, name, data); err != nil {
 		t.Fatal(err)
 	}
-	obj, err := st.Stat(ctx, "recording.mf4")
+	obj, err := st.Stat(ctx, name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ type rows struct {
 	backward bool // times that go back
 	last     int64
 	sub      run
+	long     *longRows // nil for the wide layout
+	scale    int64     // ordinals of one record
+	most     int       // records of a batch
 }
 
 // newRows compiles what sel selects of t.
@@ -57,15 +60,26 @@ func newRows(d *decoder, t *table, sel pipeline.TableSelection, bounded bool) (*
 		}
 		want[c] = true
 	}
-	b.need = make([]bool, len(t.parts))
+	b.need, b.scale, b.most = make([]bool, len(t.parts)), 1, d.batchRows
 	byChannel := make(map[*source]*op)
 	var fields []arrow.Field
-	for _, def := range t.columns {
-		if sel.Columns != nil && !want[def.field.Name] {
+	for _, f := range t.Schema.Fields() {
+		if sel.Columns == nil || want[f.Name] {
+			fields = append(fields, f)
+		}
+	}
+	all := sel.Columns == nil
+	if t.wide != nil {
+		want, all = b.newLong(d, t, want, all), false
+		b.most = max(1, d.batchRows/max(1, len(t.long)))
+	}
+	at := make(map[int]int)
+	for i, def := range t.columns {
+		if !all && !want[def.field.Name] {
 			continue
 		}
-		fields = append(fields, def.field)
 		c := column.New(d.mem, def.field.Type)
+		at[i] = len(b.cols)
 		b.cols = append(b.cols, c)
 		switch def.role {
 		case roleTime:
@@ -97,6 +111,9 @@ func newRows(d *decoder, t *table, sel pipeline.TableSelection, bounded bool) (*
 		case roleLength:
 			o.length = c
 		}
+	}
+	if b.long != nil {
+		b.long.settle(t, at, b.clock, b.wall)
 	}
 	if t.master != nil && (b.clock != nil || b.wall != nil || bounded) {
 		b.master = newOp(t.master, d.mem, t.f.lim.Value)
@@ -182,7 +199,7 @@ func (b *rows) add(ctx context.Context, r *run, first int64, ordinals []int64) e
 			}
 		}
 		for at < to {
-			done, err := b.block(ctx, r, at, min(to-at, b.dec.batchRows-b.n), first, ordinals)
+			done, err := b.block(ctx, r, at, min(to-at, b.most-b.n), first, ordinals)
 			if err != nil {
 				return err
 			}
@@ -195,7 +212,7 @@ func (b *rows) add(ctx context.Context, r *run, first int64, ordinals []int64) e
 	return nil
 }
 
-func (b *rows) full() bool { return b.n >= b.dec.batchRows || b.bytes >= b.dec.batchBytes }
+func (b *rows) full() bool { return b.n >= b.most || b.bytes >= b.dec.batchBytes }
 
 // readTimes computes the times of all records of a run.
 func (b *rows) readTimes(r *run) {
@@ -230,10 +247,10 @@ func (b *rows) inRange(i int) bool {
 func (b *rows) block(ctx context.Context, r *run, k, n int, first int64, ordinals []int64) (int, error) {
 	if b.n > 0 {
 		// Ordinals of a batch span less than 2^32.
-		for n > 1 && ordinal(first, ordinals, k+n-1)-b.first > math.MaxUint32 {
+		for n > 1 && ordinal(first, ordinals, k+n-1)-b.first > math.MaxUint32/b.scale-1 {
 			n /= 2
 		}
-		if ordinal(first, ordinals, k+n-1)-b.first > math.MaxUint32 {
+		if ordinal(first, ordinals, k+n-1)-b.first > math.MaxUint32/b.scale-1 {
 			b.flush()
 		}
 	}
@@ -248,7 +265,7 @@ func (b *rows) block(ctx context.Context, r *run, k, n int, first int64, ordinal
 		if err != nil && !ok {
 			return 0, err
 		}
-		if bad != nil && done == 0 && b.dec.opt.NullCells {
+		if bad != nil && done == 0 && (b.dec.opt.NullCells || b.long != nil) {
 			// The rest of this row is good.
 			b.counts.NullCells[o.s.ch.fullName()]++
 			b.truncate(b.ops[:i], 1)
@@ -294,7 +311,7 @@ func ordinal(first int64, ordinals []int64, k int) int64 {
 // refuse hands over a row of which a cell cannot be read.
 func (b *rows) refuse(o *op, bad *valueError, record int64) error {
 	b.counts.Rejected[bad.reason]++
-	row := pipeline.BadRow{Table: b.t.Name, Object: b.dec.uri, Record: record, Offset: -1, Column: o.s.ch.fullName(), Reason: bad.reason, Err: bad.err}
+	row := pipeline.BadRow{Table: b.t.Name, Object: b.dec.uri, Record: b.place(record), Offset: -1, Column: o.s.ch.fullName(), Reason: bad.reason, Err: bad.err}
 	if b.dec.opt.Reject == nil {
 		return b.dec.fail(b.t.Name, -1, record, bad.err)
 	}
@@ -354,11 +371,21 @@ func (b *rows) size() {
 	}
 }
 
-// flush makes a batch of the rows held.
+// flush delivers the rows held.
 func (b *rows) flush() {
 	if b.n == 0 {
 		return
 	}
+	if b.long != nil {
+		b.flushLong()
+	} else {
+		b.flushWide()
+	}
+	b.n, b.bytes, b.deltas, b.sparse = 0, 0, nil, false
+}
+
+// flushWide makes a batch of the rows held.
+func (b *rows) flushWide() {
 	arrs := make([]arrow.Array, len(b.cols))
 	for i, c := range b.cols {
 		arrs[i] = c.Finish()
@@ -367,15 +394,35 @@ func (b *rows) flush() {
 	for _, a := range arrs {
 		a.Release()
 	}
-	origin := pipeline.Origin{Object: b.object, First: b.first}
-	if b.sparse {
+	origin := pipeline.Origin{Object: b.object, First: b.place(b.first)}
+	switch {
+	case b.sparse:
 		origin.Deltas = b.deltas
+		for i := range b.deltas {
+			b.deltas[i] *= uint32(b.scale)
+		}
+	case b.scale > 1:
+		origin.Deltas = make([]uint32, b.n)
+		for i := range origin.Deltas {
+			origin.Deltas[i] = uint32(i) * uint32(b.scale)
+		}
 	}
 	b.dec.emit(&pipeline.Batch{Table: b.as, Record: rec, Origin: origin}, b.from)
-	b.n, b.bytes, b.deltas, b.sparse = 0, 0, nil, false
+}
+
+// place is the ordinal of a record as it is delivered: where tables of the data
+// group have the long layout, each record has an ordinal for each signal.
+func (b *rows) place(ordinal int64) int64 { return scaled(ordinal, b.scale) }
+
+func scaled(ordinal, scale int64) int64 {
+	base := ordinal &^ (1<<originShift - 1)
+	return base + (ordinal-base)*scale
 }
 
 func (b *rows) release() {
+	if b.long != nil {
+		b.long.release()
+	}
 	for _, c := range b.cols {
 		c.Release()
 	}

@@ -18,7 +18,6 @@ type cursor interface {
 	flush()
 	// mark is an ordinal that no row to come lies before.
 	mark() int64
-	tables() []*rows
 	close()
 }
 
@@ -151,9 +150,8 @@ func newSorted(ctx context.Context, d *decoder, t *table, b *rows) *sortedCursor
 	return c
 }
 
-func (c *sortedCursor) tables() []*rows { return []*rows{c.out} }
-func (c *sortedCursor) flush()          { c.out.flush() }
-func (c *sortedCursor) mark() int64     { return c.base + c.row }
+func (c *sortedCursor) flush()      { c.out.flush() }
+func (c *sortedCursor) mark() int64 { return c.out.place(c.base + c.row) }
 
 // step implements cursor.
 func (c *sortedCursor) step(ctx context.Context) error {

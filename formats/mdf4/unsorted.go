@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/drivemill/drivemill/pipeline"
 )
@@ -24,6 +23,7 @@ type unsortedCursor struct {
 	byID  map[uint64]*sorter // where ids are large
 	carry []byte
 	base  int64
+	scale int64 // ordinals of a record
 	count int64 // records so far, those that are values left out
 	held  int64 // bytes in buffers
 	bytes int64
@@ -53,7 +53,7 @@ type sorter struct {
 
 func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group]*rows) *unsortedCursor {
 	f := d.f
-	c := &unsortedCursor{d: d, dg: dg, base: int64(dg.index) << originShift, byID: make(map[uint64]*sorter)}
+	c := &unsortedCursor{d: d, dg: dg, base: int64(dg.index) << originShift, scale: 1, byID: make(map[uint64]*sorter)}
 	lists := make(map[*group]*vlsdList)
 	for _, g := range dg.groups {
 		s := &sorter{g: g, size: int(g.data + g.inval), limit: -1}
@@ -74,6 +74,7 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 		if s.out = outs[g]; s.out == nil {
 			continue
 		}
+		c.scale = s.out.scale
 		s.block = max(16, min(blockRows, (256<<10)/max(1, s.size)))
 		s.out.open(d.viewBudget(s.out.streams()))
 		for _, o := range s.out.ops {
@@ -108,16 +109,6 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 	return c
 }
 
-func (c *unsortedCursor) tables() []*rows {
-	var out []*rows
-	for _, s := range c.all {
-		if s.out != nil {
-			out = append(out, s.out)
-		}
-	}
-	return out
-}
-
 // step takes one chunk apart.
 func (c *unsortedCursor) step(ctx context.Context) error {
 	if c.done {
@@ -138,7 +129,10 @@ func (c *unsortedCursor) step(ctx context.Context) error {
 		c.stop, c.why, c.lost = true, k.err.Error(), k.gap
 		return nil
 	}
-	return c.take(ctx, k.data)
+	if err := c.take(ctx, k.data); err != nil || !c.d.opt.Steps {
+		return err
+	}
+	return c.sweep(ctx, false)
 }
 
 // take sorts the records of a chunk into their groups.
@@ -270,7 +264,7 @@ func (c *unsortedCursor) record(ctx context.Context, b []byte) error {
 	if s.size < 0 {
 		if s.list != nil {
 			s.list.add(b[k+4:])
-			c.held += int64(len(b))
+			s.list.bound()
 		}
 		return nil
 	}
@@ -303,65 +297,6 @@ func (c *unsortedCursor) record(ctx context.Context, b []byte) error {
 		return c.sweep(ctx, false)
 	}
 	return nil
-}
-
-// decode decodes the records of a group whose values of variable length are
-// there, or all of them.
-func (c *unsortedCursor) decode(ctx context.Context, s *sorter, force bool) error {
-	n := len(s.ordinals)
-	if !force {
-		n = s.ready()
-	}
-	if n == 0 {
-		return nil
-	}
-	r := run{data: make([][]byte, len(s.out.t.parts)), step: make([]int, len(s.out.t.parts)), n: n, index: s.index}
-	for i := range r.data {
-		r.data[i], r.step[i] = s.buf, s.size
-	}
-	if err := s.out.add(ctx, &r, 0, s.ordinals[:n]); err != nil {
-		return err
-	}
-	s.index += int64(n)
-	rest := copy(s.buf, s.buf[n*s.size:])
-	s.buf = s.buf[:rest]
-	s.ordinals = append(s.ordinals[:0], s.ordinals[n:]...)
-	c.held -= int64(n * s.size)
-	for _, o := range s.queues {
-		pos := int64(math.MaxInt64)
-		if len(s.ordinals) > 0 {
-			pos = o.position(s.buf)
-		}
-		before := len(o.queue.buf)
-		o.queue.drop(pos, s.index)
-		c.held -= int64(before - len(o.queue.buf))
-	}
-	return nil
-}
-
-// position reads where the value of the first record of buf lies.
-func (o *op) position(buf []byte) int64 {
-	pos := uint64(0)
-	field := buf[o.s.off:][:o.s.size]
-	for i := len(field) - 1; i >= 0; i-- {
-		pos = pos<<8 | uint64(field[i])
-	}
-	return int64(min(pos, 1<<62))
-}
-
-// ready counts the records before the first one whose values are not all there.
-func (s *sorter) ready() int {
-	n := len(s.ordinals)
-	for _, o := range s.queues {
-		size := int64(-1)
-		if o.s.store == inBare {
-			size = 0 // what is missing behind it is found when it is read
-		}
-		for n > 0 && !o.queue.ready(o.position(s.buf[(n-1)*s.size:]), size, s.index+int64(n-1)) {
-			n--
-		}
-	}
-	return n
 }
 
 // sweep decodes and delivers what all groups hold.
@@ -404,63 +339,7 @@ func (c *unsortedCursor) mark() int64 {
 			at = min(at, s.out.first)
 		}
 	}
-	return at
-}
-
-// finish decodes what is left and settles what is missing.
-func (c *unsortedCursor) finish(ctx context.Context) error {
-	if c.done {
-		return io.EOF
-	}
-	c.done = true
-	if err := c.sweep(ctx, true); err != nil {
-		return err
-	}
-	lost := c.lost + c.st.short
-	why := c.why
-	if n := int64(len(c.carry)); n > 0 && !c.stop {
-		lost += n
-		if why == "" {
-			why = fmt.Sprintf("the data end with %d bytes of an incomplete record", n)
-		}
-	}
-	if s := c.st.problem(); s != "" && why == "" {
-		why = s
-	}
-	told := false
-	for _, s := range c.all {
-		if s.surplus > 0 {
-			c.d.tell(pipeline.Problem{Kind: "cycle_count", Table: tableName(s.out), Offset: s.g.off,
-				Detail: fmt.Sprintf("the group claims %d records; %d more were left out", s.limit, s.surplus)})
-		}
-		if s.out == nil {
-			continue
-		}
-		n := &s.out.counts
-		if n.Indexed >= 0 {
-			n.Lost = n.Indexed - n.Found
-		}
-		if n.Lost > 0 {
-			detail := why
-			if detail == "" {
-				detail = "the data end before"
-			}
-			told = true
-			c.d.tell(pipeline.Problem{Kind: "missing_rows", Table: s.out.t.Name, Offset: s.g.off, Loses: true,
-				Detail: fmt.Sprintf("the group claims %d records and has %d: %s", n.Indexed, n.Found, detail)})
-		}
-		s.out.finish()
-	}
-	if lost > 0 && !told {
-		c.d.tell(pipeline.Problem{Kind: "truncated", Offset: c.dg.off, Loses: true, Detail: fmt.Sprintf("%s: %d bytes are lost", why, lost)})
-	}
-	for _, s := range c.all {
-		if s.out != nil && lost > 0 {
-			s.out.counts.LostBytes = lost // of the stream: the first of its tables tells
-			break
-		}
-	}
-	return io.EOF
+	return scaled(at, c.scale)
 }
 
 func tableName(b *rows) string {

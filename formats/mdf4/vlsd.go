@@ -13,6 +13,9 @@ import (
 // further back than that is lost to a record that refers to it again.
 const vlsdKeep = 16 << 20
 
+// vlsdMost is how many bytes of values may wait for records that refer to them.
+const vlsdMost = 256 << 20
+
 // vlsdList holds the values of a group of records of variable length, as the
 // stream of values that they would be in a sorted file: each with its length of
 // 4 bytes in front, or bare for VLSC.
@@ -87,27 +90,42 @@ func (q *vlsdList) at(pos, size, index int64) ([]byte, error) {
 // drop lets go of values that lie far behind; those from pos on, and those of
 // the record with that index on, are still wanted.
 func (q *vlsdList) drop(pos, index int64) {
+	n := int64(0)
 	if q.order {
-		n := min(max(0, index-q.first), int64(len(q.starts)))
-		if n == 0 || int64(len(q.buf)) < vlsdKeep {
-			return
-		}
+		n = min(max(0, index-q.first), int64(len(q.starts)))
 		pos = q.end()
 		if n < int64(len(q.starts)) {
 			pos = q.starts[n]
 		}
-		q.starts = append(q.starts[:0], q.starts[n:]...)
-		q.first += n
 	} else {
 		pos = min(pos, q.end()-vlsdKeep)
 	}
-	if gone := pos - q.base; gone > vlsdKeep || q.order && gone > 0 {
+	// What stays is moved, so that it must be less than what goes.
+	if gone := pos - q.base; gone > vlsdKeep && gone > int64(len(q.buf))/2 {
 		q.buf = append(q.buf[:0], q.buf[gone:]...)
 		q.base = pos
+		q.starts = append(q.starts[:0], q.starts[n:]...)
+		q.first += n
 	}
 }
 
-// searchOffsets is the number of ascending values below x.
-func searchOffsets(list []int64, x int64) int {
-	return sort.Search(len(list), func(i int) bool { return list[i] >= x })
+// bound lets go of the oldest values where more than vlsdMost bytes wait for
+// records to refer to them: such records are then rejected.
+func (q *vlsdList) bound() {
+	if len(q.buf) <= vlsdMost {
+		return
+	}
+	pos := q.end() - vlsdKeep
+	if q.order {
+		n := sort.Search(len(q.starts), func(i int) bool { return q.starts[i] >= pos })
+		if n == len(q.starts) {
+			pos = q.end()
+		} else {
+			pos = q.starts[n]
+		}
+		q.starts = append(q.starts[:0], q.starts[n:]...)
+		q.first += int64(n)
+	}
+	q.buf = append(q.buf[:0], q.buf[pos-q.base:]...)
+	q.base = pos
 }
