@@ -6,6 +6,7 @@ import (
 	"github.com/drivemill/drivemill/formats/drivestats"
 	"github.com/drivemill/drivemill/formats/images"
 	"github.com/drivemill/drivemill/formats/mcap"
+	"github.com/drivemill/drivemill/formats/mdf4"
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/cbor"
 	"github.com/drivemill/drivemill/formats/message/cdr"
@@ -35,6 +36,7 @@ func Registry() *pipeline.Registry {
 	// Formats are tried in this order: those that a file's first bytes prove
 	// before those that go by its name.
 	reg.AddFormat(mcap.FormatSpec(encodings...))
+	reg.AddFormat(mdf4.FormatSpec())
 	reg.AddFormat(parquet.FormatSpec())
 	reg.AddFormat(rosbag.FormatSpec(encodings...))
 	reg.AddFormat(rosbag2.FormatSpec(encodings...))

@@ -36,6 +36,7 @@ var samples = []struct {
 	{"testdata/drivestats/*-10-0[234].csv*", "drivestats", false},
 	{"testdata/broken/drivestats/20*.csv", "drivestats", false},
 	{"testdata/weather/*.csv", "csv", false},
+	{"testdata/mdf4/*.mf4", "mdf4", true},
 }
 
 func TestFormats(t *testing.T) {

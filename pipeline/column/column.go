@@ -263,6 +263,19 @@ func (c *Column) AppendNulls(n int) {
 	c.Nulls += n
 }
 
+// SetNull makes value i, which was appended before, a null. Its bytes and
+// children stay, so that layouts stay aligned.
+func (c *Column) SetNull(i int) {
+	if c.Kind == Empty {
+		return
+	}
+	c.extendValidity()
+	if bit := byte(1) << (i & 7); c.valid[i>>3]&bit != 0 {
+		c.valid[i>>3] &^= bit
+		c.Nulls++
+	}
+}
+
 // extendValidity brings the bitmap up to N: the values appended since the last
 // null are valid.
 func (c *Column) extendValidity() {

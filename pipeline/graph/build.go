@@ -85,6 +85,11 @@ func buildOne(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, e
 		return g, nil
 	}
 	for _, n := range g.nodes {
+		if n.Config == nil {
+			return g, nil // a component that nobody knows, as was said when it was loaded
+		}
+	}
+	for _, n := range g.nodes {
 		n.print = n.makePrint()
 	}
 	return g, nil
