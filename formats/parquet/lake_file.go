@@ -67,11 +67,12 @@ func (f *lakeFile) encode(rec arrow.Record, p *pool) (*rowGroup, error) {
 
 // commit appends a row group and returns its size.
 func (f *lakeFile) commit(g *rowGroup) (int64, error) {
-	before := f.start().w.Size()
-	if _, err := g.commit(); err != nil {
+	out := f.start()
+	before := out.out.offset
+	if err := out.commit(g); err != nil {
 		return 0, err
 	}
-	return f.start().w.Size() - before, nil
+	return out.out.offset - before, nil
 }
 
 // Write receives the bytes of the file.

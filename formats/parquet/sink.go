@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/parquet-go/parquet-go/compress"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -90,7 +88,7 @@ outputs:
 type sink struct {
 	cfg   *SinkConfig
 	store pipeline.Store
-	codec compress.Codec
+	codec *codec
 }
 
 func newSink(ctx context.Context, cfg *SinkConfig, env pipeline.Env) (*sink, error) {

@@ -4,12 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go/compress"
-	pqsnappy "github.com/parquet-go/parquet-go/compress/snappy"
-	"github.com/parquet-go/parquet-go/compress/uncompressed"
-	pqzstd "github.com/parquet-go/parquet-go/compress/zstd"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -19,26 +13,6 @@ const (
 	DefaultRowGroupRows  = 1 << 20
 	DefaultRowGroupBytes = 16 << 20
 )
-
-// Compressions lists the codecs by name, the default first.
-var Compressions = []string{"zstd", "snappy", "none"}
-
-// newCodec makes a codec; level is zstd's (1 to 22), 0 for its default.
-func newCodec(name string, level int) (compress.Codec, error) {
-	switch name {
-	case "", "zstd":
-		c := &pqzstd.Codec{}
-		if level != 0 {
-			c.Level = zstd.EncoderLevelFromZstd(level)
-		}
-		return c, nil
-	case "snappy":
-		return &pqsnappy.Codec{}, nil
-	case "none":
-		return &uncompressed.Codec{}, nil
-	}
-	return nil, fmt.Errorf("no compression is called %s", name)
-}
 
 // WriterOptions control a Writer. The zero value writes a lake file.
 type WriterOptions struct {
@@ -145,7 +119,7 @@ func (w *Writer) flush() error {
 	if err != nil {
 		return fmt.Errorf("encoding a row group: %w", err)
 	}
-	if _, err := g.commit(); err != nil {
+	if err := w.file.commit(g); err != nil {
 		return fmt.Errorf("writing a row group: %w", err)
 	}
 	return nil
