@@ -90,6 +90,7 @@ func (p *pager) dictionaryPage(c *chunk, body []byte) ([]byte, error) {
 func (p *pager) dataPage(c *chunk, body []byte, v cellValues, lv levelSet, first int) ([]byte, error) {
 	l, m := c.leaf, &c.meta.MetaData
 	nulls := int64(lv.n - v.n)
+	lv.settle()
 	raw, err := p.assemble(c, v, lv)
 	if err != nil {
 		return nil, err

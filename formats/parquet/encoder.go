@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -20,10 +21,13 @@ type rowGroup struct {
 	chunks []chunk
 }
 
-// encode makes a row group of all rows of rec, whose columns are those of the
-// plan's input. It may be called from many goroutines.
-func (f *file) encode(rec arrow.Record, pool *pool) (*rowGroup, error) {
-	g := &rowGroup{rows: int(rec.NumRows()), chunks: make([]chunk, len(f.plan.leaves))}
+// encode makes a row group of all rows of recs, one record after another, whose
+// columns are those of the plan's input. It may be called from many goroutines.
+func (f *file) encode(mem arrow.Allocator, recs []arrow.Record, pool *pool) (*rowGroup, error) {
+	g := &rowGroup{chunks: make([]chunk, len(f.plan.leaves))}
+	for _, rec := range recs {
+		g.rows += int(rec.NumRows())
+	}
 	starts := make([]int, len(f.plan.columns))
 	n := 0
 	for i, c := range f.plan.columns {
@@ -35,7 +39,13 @@ func (f *file) encode(rec arrow.Record, pool *pool) (*rowGroup, error) {
 		e := columnEncoders.Get().(*columnEncoder)
 		defer columnEncoders.Put(e)
 		e.codec = f.codec
-		if err := e.encode(c.node, rec.Column(c.input), g.chunks[starts[i]:starts[i]+len(c.leaves)]); err != nil {
+		arrs := make([]arrow.Array, len(recs))
+		for k, rec := range recs {
+			arrs[k] = rec.Column(c.input)
+		}
+		rows := &series{mem: mem, arrs: arrs}
+		defer rows.release()
+		if err := e.encode(c.node, rows, g.chunks[starts[i]:starts[i]+len(c.leaves)]); err != nil {
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 		return nil
@@ -62,8 +72,8 @@ type columnEncoder struct {
 
 var columnEncoders = sync.Pool{New: func() any { return new(columnEncoder) }}
 
-// encode writes all rows of arr as pages of the leaves of n, into chunks.
-func (e *columnEncoder) encode(n *node, arr arrow.Array, chunks []chunk) error {
+// encode writes all rows as pages of the leaves of n, into chunks.
+func (e *columnEncoder) encode(n *node, rows *series, chunks []chunk) error {
 	e.chunks = chunks
 	defer func() { e.chunks = nil }() // e outlives the row group
 	for len(e.bodies) < len(chunks) {
@@ -71,7 +81,13 @@ func (e *columnEncoder) encode(n *node, arr arrow.Array, chunks []chunk) error {
 	}
 	e.dicts = append(e.dicts[:0], make([]*dictionary, len(chunks))...)
 	defer clear(e.dicts)
-	e.dictionaries(n, arr, 0, arr.Len(), 0)
+	if slices.ContainsFunc(n.leaves, func(l *leaf) bool { return l.text }) {
+		arr, err := rows.join()
+		if err != nil {
+			return err
+		}
+		e.dictionaries(n, arr, 0, arr.Len(), 0)
+	}
 	for i := range chunks {
 		c := &chunks[i]
 		c.begin(n.leaves[i], e.dicts[i], e.codec)
@@ -83,19 +99,20 @@ func (e *columnEncoder) encode(n *node, arr arrow.Array, chunks []chunk) error {
 			}
 		}
 	}
-	size := func(from, to int) int64 { return rawBytes(arr, from, to) }
-	for from, rows := 0, arr.Len(); from < rows; {
-		to := rowsWithin(size, from, rows, pageRows, pageBytes)
-		var err error
+	for first := 0; rows.left() > 0; {
+		arr, from, to, err := rows.page()
+		if err != nil {
+			return err
+		}
 		if n.leaf != nil {
-			err = e.flatPage(n, arr, from, to)
+			err = e.flatPage(n, arr, from, to, first)
 		} else {
-			err = e.nestedPages(n, arr, from, to)
+			err = e.nestedPages(n, arr, from, to, first)
 		}
 		if err != nil {
 			return err
 		}
-		from = to
+		first += to - from
 	}
 	for i := range chunks {
 		chunks[i].finish(append([]byte(nil), e.bodies[i]...))
@@ -124,8 +141,9 @@ func (e *columnEncoder) dictionaries(n *node, arr arrow.Array, from, to, leaf in
 	}
 }
 
-// flatPage writes rows [from, to) of a column without nesting.
-func (e *columnEncoder) flatPage(n *node, arr arrow.Array, from, to int) error {
+// flatPage writes rows [from, to) of a column without nesting. The first is row
+// first of the row group.
+func (e *columnEncoder) flatPage(n *node, arr arrow.Array, from, to, first int) error {
 	s := selection{from: from, to: to}
 	lv := levelSet{n: to - from}
 	switch {
@@ -145,7 +163,7 @@ func (e *columnEncoder) flatPage(n *node, arr arrow.Array, from, to int) error {
 			lv.valid = e.valid
 		}
 	}
-	return e.page(0, arr, s, lv, from)
+	return e.page(0, arr, s, lv, first)
 }
 
 // present selects the values of [from, to) that are not null, and fills
@@ -197,9 +215,9 @@ func (e *columnEncoder) selection() selection {
 }
 
 // nestedPages writes rows [from, to) of a nested column: a page for each leaf.
-func (e *columnEncoder) nestedPages(n *node, arr arrow.Array, from, to int) error {
+func (e *columnEncoder) nestedPages(n *node, arr arrow.Array, from, to, first int) error {
 	if s, lv, ok := e.listPage(n, arr, from, to); ok {
-		return e.page(0, listValues(arr), s, lv, from)
+		return e.page(0, listValues(arr), s, lv, first)
 	}
 	e.flat.leaf = func(i int, arr arrow.Array, en *entries) error {
 		e.pos = e.pos[:0]
@@ -208,7 +226,7 @@ func (e *columnEncoder) nestedPages(n *node, arr arrow.Array, from, to int) erro
 				e.pos = append(e.pos, at)
 			}
 		}
-		return e.page(i, arr, e.selection(), levelSet{n: len(en.at), rep: en.rep, def: en.def}, from)
+		return e.page(i, arr, e.selection(), levelSet{n: len(en.at), rep: en.rep, def: en.def}, first)
 	}
 	defer func() { e.flat.leaf = nil }()
 	return e.flat.flatten(n, arr, from, to)

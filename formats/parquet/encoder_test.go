@@ -10,6 +10,7 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
 )
 
 // The rows of any table come back as they were written, whatever the size of
@@ -76,7 +77,7 @@ func TestCodecHasNoMemory(t *testing.T) {
 			f := newFile(&b, p, codec, nil)
 			part := rec.NewSlice(from, rec.NumRows())
 			defer part.Release()
-			g, err := f.encode(part, newPool(workers))
+			g, err := f.encode(arrow.NewGoAllocator(), []arrow.Record{part}, newPool(workers))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,3 +103,69 @@ func TestCodecHasNoMemory(t *testing.T) {
 type fatalf struct{ *rapid.T }
 
 func (f fatalf) Errorf(format string, args ...any) { f.T.Fatalf("%s", fmt.Sprintf(format, args...)) }
+
+// Pages that lie in several batches, and batches of which only some hold
+// nulls, empty lists or labels, change no byte.
+func TestPagesAcrossBatches(t *testing.T) {
+	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
+	defer mem.AssertSize(t, 0)
+	const rows = 70_000
+	fields := []arrow.Field{
+		{Name: "number", Type: arrow.Float64Type, Nullable: true},
+		{Name: "list", Type: arrow.ListOf(arrow.Int32Type), Nullable: true},
+		{Name: "fixed", Type: arrow.FixedSizeListOf(9, arrow.Float64Type)},
+		{Name: "text", Type: arrow.StringType, Nullable: true},
+		{Name: "bytes", Type: arrow.BinaryType, Nullable: true},
+		{Name: "flag", Type: arrow.BoolType, Nullable: true},
+		{Name: "nothing", Type: arrow.NullType, Nullable: true},
+	}
+	cols := make([]arrow.Array, len(fields))
+	for i, f := range fields {
+		c := column.New(mem, f.Type)
+		if f.Type.ID() == arrow.NULL {
+			c.AppendNulls(rows)
+			cols[i] = c.Finish()
+			continue
+		}
+		for k := range rows {
+			// Nulls lie in the last third only.
+			if f.Nullable && k > rows*2/3 && k%5 == 0 {
+				c.AppendNull()
+				continue
+			}
+			switch f.Name {
+			case "number":
+				c.AppendFloat64(float64(k % 977))
+			case "list":
+				for v := range k / 1000 % 4 {
+					c.Children[0].AppendInt32(int32(v + k))
+				}
+				c.CloseValue(c.Children[0].N)
+			case "fixed":
+				for v := range 9 {
+					c.Children[0].AppendFloat64(float64(k*v) / 8)
+				}
+				c.N++
+			case "flag":
+				c.AppendBool(k%3 == 0)
+			default:
+				c.AppendBytes(fmt.Appendf(nil, "%s %d", f.Name, k%(k/100+1)))
+			}
+		}
+		cols[i] = c.Finish()
+	}
+	rec := arrow.NewRecord(arrow.NewSchema(fields, nil), cols, rows)
+	for _, c := range cols {
+		c.Release()
+	}
+	defer rec.Release()
+	opt := WriterOptions{Allocator: mem}
+	want := encodeWith(t, rec, opt, rows)
+	for _, size := range []int{1025, 9_999, 32 << 10, 69_000} {
+		opt.Workers = size % 3
+		if got := encodeWith(t, rec, opt, size); !bytes.Equal(got, want) {
+			t.Errorf("batches of %d rows: %d bytes differ from %d", size, len(got), len(want))
+		}
+	}
+	compareWithParquetGo(t, rec, WriterOptions{})
+}

@@ -61,8 +61,8 @@ func (w *sinkWriter) firstUpload() error {
 }
 
 // encode makes a row group for the file. Many goroutines may call it.
-func (f *lakeFile) encode(rec arrow.Record, p *pool) (*rowGroup, error) {
-	return f.start().encode(rec, p)
+func (f *lakeFile) encode(mem arrow.Allocator, recs records, p *pool) (*rowGroup, error) {
+	return f.start().encode(mem, recs, p)
 }
 
 // commit appends a row group and returns its size.

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -168,6 +169,14 @@ type levelSet struct {
 	def   []byte // nil where all are the same, or in valid
 	all   byte   // the definition level of all
 	valid []byte // definition levels of one bit, eight in a byte
+}
+
+// settle makes one of equal levels what they are, so that a page does not depend
+// on whether its array has nulls elsewhere.
+func (lv *levelSet) settle() {
+	if len(lv.def) > 0 && bytes.Count(lv.def, lv.def[:1]) == lv.n {
+		lv.def, lv.all = nil, lv.def[0]
+	}
 }
 
 // listPage is the page of rows [from, to) of a column that is a list of values

@@ -108,14 +108,14 @@ func checkTypes(s *arrow.Schema, rec arrow.Record) error {
 }
 
 func (w *Writer) flush() error {
-	rec, err := w.rows.take()
-	if err != nil || rec == nil {
+	recs, err := w.rows.take()
+	if err != nil || recs == nil {
 		return err
 	}
-	defer rec.Release()
+	defer recs.release()
 	w.pool.take() // this goroutine is one of the workers
 	defer w.pool.release()
-	g, err := w.file.encode(rec, w.pool)
+	g, err := w.file.encode(w.rows.mem, recs, w.pool)
 	if err != nil {
 		return fmt.Errorf("encoding a row group: %w", err)
 	}
