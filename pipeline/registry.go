@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -90,6 +91,19 @@ func (r *Registry) AddFormat(s FormatSpec) {
 		}
 	}
 	r.formats = append(r.formats, s)
+}
+
+// With returns a registry in which the format of that name is f: one with
+// settings.
+func (r *Registry) With(f Format) *Registry {
+	c := *r
+	c.formats = slices.Clone(r.formats)
+	for i := range c.formats {
+		if c.formats[i].Format.Name() == f.Name() {
+			c.formats[i].Format = f
+		}
+	}
+	return &c
 }
 
 // AddStage adds a stage; a second one of the same name panics.

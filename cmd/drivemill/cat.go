@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
@@ -39,7 +38,8 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 			where := fs.String("where", "", "expression that rows must fulfil")
 			limit := fs.Int64("limit", 0, "stop after this many rows")
 			output := fs.String("output", "ndjson", "ndjson, csv or parquet")
-			format := fs.String("format", "", "format of the recordings (default: found by looking at them)")
+			var formats formatFlags
+			formats.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) == 0 {
 					return usagef("cat: want at least one recording")
@@ -56,9 +56,12 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 				default:
 					return usagef("cat: --output %q: want ndjson, csv or parquet", *output)
 				}
-				opt := explore.CatOptions{Registry: builtin.Registry(), Tables: splitList(*tables), Columns: splitList(*columns),
-					Limit: *limit, Output: *output, Format: *format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
-				var err error
+				reg, err := formats.registry(ctx)
+				if err != nil {
+					return err
+				}
+				opt := explore.CatOptions{Registry: reg, Tables: splitList(*tables), Columns: splitList(*columns),
+					Limit: *limit, Output: *output, Format: formats.format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
 				if opt.From, err = parseTime("--from", *from); err != nil {
 					return err
 				}
@@ -74,7 +77,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 						return err
 					}
 				}
-				recordings, err := findRecordings(ctx, args)
+				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err
 				}
@@ -84,19 +87,20 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 				out := bufio.NewWriterSize(env.stdout, 64<<10)
 				lossy := false
 				for _, rec := range recordings {
-					err = rec.open(ctx, func(src pipeline.Source) error {
-						res, err := explore.Cat(ctx, src, out, opt)
-						if err != nil {
-							return err
-						}
-						opt.Header = res.Header
-						if *limit > 0 {
-							opt.Limit -= res.Rows
-						}
-						lossy = reportLoss(env, src.Object().URI, res) || lossy
-						return nil
-					})
-					if err != nil || *limit > 0 && opt.Limit == 0 {
+					var src pipeline.Source
+					if src, err = rec.Open(ctx, nil); err != nil {
+						break
+					}
+					var res *explore.CatResult
+					if res, err = explore.Cat(ctx, src, out, opt); err != nil {
+						break
+					}
+					opt.Header = res.Header
+					if *limit > 0 {
+						opt.Limit -= res.Rows
+					}
+					lossy = reportLoss(env, rec.URI, res) || lossy
+					if *limit > 0 && opt.Limit == 0 {
 						break
 					}
 				}

@@ -12,6 +12,8 @@ import (
 	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/explore"
+	"github.com/drivemill/drivemill/pipeline/recording"
+	"github.com/drivemill/drivemill/pipeline/runner"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
 
@@ -28,22 +30,30 @@ beyond it.`,
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			asJSON := fs.Bool("json", false, "print one JSON object a recording")
 			columns := fs.Bool("columns", false, "list the columns of each table")
-			format := fs.String("format", "", "format of the recordings (default: found by looking at them)")
+			var formats formatFlags
+			formats.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) == 0 {
 					return usagef("inspect: want at least one recording")
 				}
-				reg := builtin.Registry()
+				reg, err := formats.registry(ctx)
+				if err != nil {
+					return err
+				}
 				first := true
-				recordings, err := findRecordings(ctx, args)
+				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err
 				}
 				// One that cannot be read does not keep the others from being shown.
 				var failed []error
 				for _, rec := range recordings {
-					err := rec.open(ctx, func(src pipeline.Source) error {
-						r, err := explore.Inspect(ctx, reg, src, *format)
+					err := func() error {
+						src, err := rec.Open(ctx, nil)
+						if err != nil {
+							return err
+						}
+						r, err := explore.Inspect(ctx, reg, rec.URI, src, formats.format)
 						if err != nil {
 							return err
 						}
@@ -55,7 +65,7 @@ beyond it.`,
 						}
 						first = false
 						return r.Text(env.stdout, *columns)
-					})
+					}()
 					var issue *pipeline.Issue
 					if ctx.Err() != nil || errors.As(err, &issue) {
 						return err
@@ -70,23 +80,9 @@ beyond it.`,
 	}
 }
 
-// recording is an object that an argument of a command names.
-type recording struct {
-	store  pipeline.Store
-	object pipeline.Object
-}
-
-func (r recording) open(ctx context.Context, fn func(pipeline.Source) error) error {
-	src, err := r.store.Open(ctx, r.object)
-	if err != nil {
-		return err
-	}
-	return fn(src)
-}
-
-// findRecordings lists every object that the patterns match.
-func findRecordings(ctx context.Context, uris []string) ([]recording, error) {
-	var out []recording
+// findRecordings lists the recordings that the patterns match.
+func findRecordings(ctx context.Context, reg *pipeline.Registry, uris []string) ([]*recording.Recording, error) {
+	var out []*recording.Recording
 	for _, uri := range uris {
 		pat, err := store.ParsePattern(uri)
 		if err != nil {
@@ -96,20 +92,34 @@ func findRecordings(ctx context.Context, uris []string) ([]recording, error) {
 		if err != nil {
 			return nil, err
 		}
-		found := len(out)
-		open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
-		err = store.Find(ctx, open, pat, func(obj pipeline.Object, _ map[string]string) error {
-			out = append(out, recording{st, obj})
-			return nil
-		})
+		found, err := recording.Find(ctx, reg, st, pat, nil)
 		if err != nil {
 			return nil, err
 		}
-		if len(out) == found {
+		if len(found) == 0 {
 			return nil, fmt.Errorf("nothing matches %s: %w", uri, pipeline.ErrNotFound)
 		}
+		out = append(out, found...)
 	}
 	return out, nil
+}
+
+// formatFlags are the flags of commands that look at recordings without a
+// pipeline.
+type formatFlags struct {
+	format string
+	set    []string
+}
+
+func (f *formatFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.format, "format", "", "format of the recordings (default: found by looking at them)")
+	fs.StringArrayVar(&f.set, "set", nil, "a setting of a format, as format.key=value; may be repeated")
+}
+
+// registry returns all formats, with the settings given.
+func (f *formatFlags) registry(ctx context.Context) (*pipeline.Registry, error) {
+	reg := builtin.Registry()
+	return explore.Configure(ctx, reg, f.set, &runner.Env{Registry: reg, Open: store.Open, Load: true})
 }
 
 // splitList accepts repeated flags and comma-separated lists.

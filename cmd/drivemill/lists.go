@@ -28,7 +28,11 @@ func formatsCommand() command {
 	return listCommand("formats", "list the formats that can be read", func(reg *pipeline.Registry) []component {
 		var out []component
 		for _, f := range reg.Formats() {
-			out = append(out, component{Kind: "format", Name: f.Format.Name(), Summary: f.Summary, Doc: f.Doc})
+			c := component{Kind: "format", Name: f.Format.Name(), Summary: f.Summary, Doc: f.Doc}
+			if f.Config != nil {
+				c.Config = config.Reference(f.Config())
+			}
+			out = append(out, c)
 		}
 		return out
 	})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/store"
@@ -174,12 +175,16 @@ func diff(a, b map[string]string) string {
 
 // eachRecording opens every object that the patterns match.
 func eachRecording(ctx context.Context, uris []string, fn func(pipeline.Source) error) error {
-	found, err := findRecordings(ctx, uris)
+	found, err := findRecordings(ctx, builtin.Registry(), uris)
 	if err != nil {
 		return err
 	}
 	for _, r := range found {
-		if err := r.open(ctx, fn); err != nil {
+		src, err := r.Open(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if err := fn(src); err != nil {
 			return err
 		}
 	}

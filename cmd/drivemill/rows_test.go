@@ -42,7 +42,7 @@ func columnsOf(t testing.TB, uri, table string) []string {
 	t.Helper()
 	var out []string
 	err := eachRecording(context.Background(), []string{uri}, func(src pipeline.Source) error {
-		r, err := explore.Inspect(context.Background(), builtin.Registry(), src, "")
+		r, err := explore.Inspect(context.Background(), builtin.Registry(), src.Object().URI, src, "")
 		if err != nil {
 			return err
 		}

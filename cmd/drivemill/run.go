@@ -29,11 +29,15 @@ func runCommand() command {
 		name: "run", args: "PIPELINE", summary: "run a pipeline",
 		help: `Run a pipeline over all its recordings. Recordings whose result is in the lake
 already are skipped; a run that was stopped goes on where it was. What a changed
-pipeline or a changed recording replaces is removed at the end.`,
+pipeline or a changed recording replaces is removed at the end.
+
+With --manifest, run one shard of what plan has written down. It ends with 0 once every
+unit of the shard has a recorded end, good or bad: finish is the judge.`,
 		examples: `  drivemill run testdata/pipelines/drives.yaml --set outputs.lake.uri=/tmp/lake
   drivemill run urban.yaml --set inputs.drives.uri=/data/drives --jobs 4
   drivemill run urban.yaml --dry-run
   drivemill run urban.yaml --limit-units 1 --summary json
+  drivemill run --manifest s3://lake/_drivemill/runs/ID/manifest.json --shard 3/7
 `,
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			var f runFlags
@@ -47,10 +51,20 @@ pipeline or a changed recording replaces is removed at the end.`,
 			fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
 			fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: json without a terminal in a container, otherwise text)")
 			fs.StringVar(&f.summary, "summary", "text", "how to print the result: text or json")
-			fs.StringVar(&f.namespace, "job-namespace", "drivemill", "namespace of the job in lineage events")
+			f.schedule.add(fs)
+			fs.StringVar(&f.manifest, "manifest", "", "run a shard of the run planned in this manifest, in place of a pipeline")
+			fs.StringVar(&f.shard, "shard", "", "which shard, as i/n counted from 0 (default: AWS_BATCH_JOB_ARRAY_INDEX)")
+			fs.BoolVar(&f.retryFailed, "retry-failed", false, "try units again that failed for good, or took their process down")
 			return func(ctx context.Context, env *environment, args []string) error {
-				if len(args) != 1 {
+				switch {
+				case f.manifest == "" && len(args) != 1:
 					return usagef("run: want one pipeline file, have %d", len(args))
+				case f.manifest != "" && (len(args) > 0 || len(f.load.set) > 0 || f.schedule != scheduleFlags{namespace: f.schedule.namespace}):
+					return usagef("run: the manifest holds the pipeline: leave out the file, --set, --run-id and the interval")
+				case f.manifest == "" && f.shard != "":
+					return usagef("run: --shard goes with --manifest")
+				case f.manifest != "":
+					return f.runShard(ctx, env)
 				}
 				return f.run(ctx, env, args[0])
 			}
@@ -59,43 +73,97 @@ pipeline or a changed recording replaces is removed at the end.`,
 }
 
 type runFlags struct {
-	load                                    loadFlags
-	jobs, workers, batchRows, limit         int
-	dryRun, allowLoss                       bool
-	progress, logFormat, summary, namespace string
+	load                            loadFlags
+	schedule                        scheduleFlags
+	jobs, workers, batchRows, limit int
+	dryRun, allowLoss, retryFailed  bool
+	progress, logFormat, summary    string
+	manifest, shard                 string
 }
 
-func (f *runFlags) run(ctx context.Context, env *environment, file string) error {
+// runner makes a runner that all flags but the pipeline's are set on.
+func (f *runFlags) runner(env *environment, reg *pipeline.Registry) (*runner.Runner, progress, error) {
 	if f.jobs < 1 || f.workers < 1 || f.batchRows < 0 || f.limit < 0 {
-		return usagef("run: --jobs and --workers must be 1 or more, --batch-rows and --limit-units not negative")
+		return nil, nil, usagef("run: --jobs and --workers must be 1 or more, --batch-rows and --limit-units not negative")
 	}
 	if f.summary != "text" && f.summary != "json" {
-		return usagef("run: --summary %q: want text or json", f.summary)
+		return nil, nil, usagef("run: --summary %q: want text or json", f.summary)
 	}
 	log, err := newLogger(env, f.logFormat)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	progress, err := newProgress(env, f.progress)
+	p, err := newProgress(env, f.progress)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	return &runner.Runner{
+		Registry: reg, OpenStore: store.Open, Log: log, Progress: p, Binary: binaryInfo(),
+		Jobs: f.jobs, Workers: f.workers, BatchRows: f.batchRows, LimitUnits: f.limit, DryRun: f.dryRun, RetryFailed: f.retryFailed,
+		Now: time.Now, Failpoint: failpoint,
+	}, p, nil
+}
+
+func (f *runFlags) run(ctx context.Context, env *environment, file string) error {
 	reg := builtin.Registry()
-	g, err := f.load.graph(ctx, env, reg, file, true)
+	r, progress, err := f.runner(env, reg)
 	if err != nil {
 		return err
 	}
-	info, err := runInfo(env, f.namespace, g.Pipeline.Name, g.Pipeline.Description)
-	if err != nil {
+	if r.Graph, err = f.load.graph(ctx, env, reg, file, true); err != nil {
 		return err
 	}
-	r := &runner.Runner{
-		Registry: reg, Graph: g, OpenStore: store.Open, Log: log.With("run", info.RunID), Progress: progress, Binary: binaryInfo(),
-		Jobs: f.jobs, Workers: f.workers, BatchRows: f.batchRows, LimitUnits: f.limit, DryRun: f.dryRun,
-		RunInfo: info, Now: time.Now, Failpoint: failpoint,
+	if r.RunInfo, err = f.schedule.runInfo(env, r.Graph.Pipeline.Name, r.Graph.Pipeline.Description); err != nil {
+		return err
 	}
+	r.Log = r.Log.With("run", r.RunInfo.RunID)
 	sum, err := r.Run(ctx)
 	progress.stop()
+	if err := f.printSummary(ctx, env, sum, err); err != nil {
+		return err
+	}
+	if err := sum.Failure(); err != nil {
+		return failedUnits(err, sum)
+	}
+	if sum.Totals.Loss() && !f.allowLoss {
+		t := sum.Totals
+		return fmt.Errorf("%w: %d rejected, %d lost, %d bytes unreadable, %d cells made null (--allow-loss accepts this)", errLoss, t.Rejected, t.Lost, t.LostBytes, t.NullCells)
+	}
+	return nil
+}
+
+// runShard runs one shard of a planned run.
+func (f *runFlags) runShard(ctx context.Context, env *environment) error {
+	reg := builtin.Registry()
+	r, progress, err := f.runner(env, reg)
+	if err != nil {
+		return err
+	}
+	m, g, err := loadManifest(ctx, reg, f.manifest)
+	if err != nil {
+		return err
+	}
+	if len(m.Shards) == 0 {
+		fmt.Fprintln(env.stderr, "drivemill: the run has nothing to do")
+		return nil
+	}
+	shard, err := shardNumber(env, f.shard, len(m.Shards))
+	if err != nil {
+		return err
+	}
+	r.Graph, r.RunInfo = g, m.Run
+	r.Log = r.Log.With("run", m.RunID, "shard", shard)
+	sum, err := r.RunShard(ctx, m, shard)
+	progress.stop()
+	if err := f.printSummary(ctx, env, sum, err); err != nil {
+		return err
+	}
+	return sum.Unrecorded()
+}
+
+// printSummary prints how a run went. It returns err, or why the run was
+// stopped.
+func (f *runFlags) printSummary(ctx context.Context, env *environment, sum *runner.Summary, err error) error {
 	if err != nil && len(sum.Units) == 0 {
 		return err
 	}
@@ -106,20 +174,10 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 	} else if perr := printSummary(env.stdout, sum, f.dryRun); perr != nil {
 		return perr
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case context.Cause(ctx) != nil:
-		return context.Cause(ctx)
 	}
-	if err := sum.Failure(); err != nil {
-		return failedUnits(err, sum)
-	}
-	if sum.Totals.Loss() && !f.allowLoss {
-		t := sum.Totals
-		return fmt.Errorf("%w: %d rejected, %d lost, %d bytes unreadable, %d cells made null (--allow-loss accepts this)", errLoss, t.Rejected, t.Lost, t.LostBytes, t.NullCells)
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // failedUnits keeps a recording that does not fit the pipeline from looking

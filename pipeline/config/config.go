@@ -14,6 +14,12 @@ type Pipeline struct {
 	Inputs      []*Input
 	Stages      []*Node
 	Outputs     []*Node
+	Limits      Limits
+	// Reduce are the steps that run over the lake when the units are done, in
+	// order. Each is a pipeline whose inputs are tables of outputs.
+	Reduce []*Pipeline
+	// Step is the name of a step of reduce, empty for a whole pipeline.
+	Step string
 
 	// Issues are the mistakes found while decoding, nil for none. With some,
 	// the pipeline is good for finding more of them, not for running.
@@ -32,8 +38,11 @@ const (
 type Input struct {
 	Name string
 	Pos  pipeline.Pos
+	// Path is the dotted path of the input: inputs.drives.
+	Path string
 
-	URI         pipeline.Text           `yaml:"uri" required:"true" doc:"Where the recordings are: a path or URI with globs (*, **, ?, {a,b}) and captures ({vehicle_id}), which become attributes." example:"s3://fleet-raw/{vehicle_id}/{drive_id}/*.mcap"`
+	URI         pipeline.Text           `yaml:"uri" doc:"Where the recordings are: a path or URI with globs (*, **, ?, {a,b}) and captures ({vehicle_id}), which become attributes." example:"s3://fleet-raw/{vehicle_id}/{drive_id}/*.mcap"`
+	Lake        pipeline.Text           `yaml:"output" doc:"In a step of reduce, in place of uri: the files that the units have committed of tables of an output, as name.table; globs work." example:"lake.imu"`
 	Format      string                  `yaml:"format" doc:"Name of the format; found out from each object when left out." example:"mcap"`
 	Grouping    Grouping                `yaml:"group" fingerprint:"-" doc:"Which recordings make one unit; each alone when left out."`
 	Clock       []string                `yaml:"clock" doc:"Clocks in order of preference: the first that a table has becomes its column ts. The table's own preference when left out." example:"[header, log]"`
@@ -43,14 +52,31 @@ type Input struct {
 	ClockWindow time.Duration           `yaml:"clock_window" doc:"Rows whose declared clock leaves the log time range by more than this are rejected; not checked when left out." example:"24h"`
 	From        time.Time               `yaml:"from" doc:"Earliest log time, RFC 3339, inclusive." example:"2024-05-01T00:00:00Z"`
 	To          time.Time               `yaml:"to" doc:"Latest log time, RFC 3339, exclusive." example:"2024-06-01T00:00:00Z"`
+	Formats     section                 `yaml:"formats" doc:"Settings of formats, by the format's name." example:"{mdf4: {time_zone: Europe/Berlin}}"`
 	Exclude     []pipeline.Text         `yaml:"exclude" fingerprint:"-" doc:"Globs of objects to leave out." example:"[\"**/broken_*\"]"`
 
+	// Output and Table are Lake taken apart: the name of an output, and a name
+	// or glob of its tables.
+	Output, Table string
 	// Group is Grouping.By as plain names.
 	Group []string
 	// Partial means that what decides about the tables of the input could not
 	// be decoded.
 	Partial bool
 }
+
+// FormatSettings are the settings of one format in an input.
+type FormatSettings struct {
+	Name string
+	Pos  pipeline.Pos
+	Path string
+	// Config is the format's configuration, nil when it could not be decoded
+	// without a mistake.
+	Config any
+}
+
+// FormatSettings lists the settings of formats in the order of the file.
+func (in *Input) FormatSettings() []FormatSettings { return in.Formats.formats }
 
 // Grouping says which recordings belong together.
 type Grouping struct {

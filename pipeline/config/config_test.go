@@ -80,12 +80,12 @@ func TestSizes(t *testing.T) {
 	for text, want := range map[string]pipeline.Size{
 		"0": 0, "4096": 4096, "1B": 1, "16MiB": 16 << 20, "2GB": 2e9, "1.5 KiB": 1536, "7kB": 7000, "9223372036854775807": math.MaxInt64,
 	} {
-		if got, err := parseSize(text); err != nil || got != want {
+		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%s: %d, %v; want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "B", "-1", "1e3", "16 apples", "0.5B", "9223372036854775808", "99999999TiB", "1.2.3MB", "0x10"} {
-		if got, err := parseSize(text); err == nil {
+		if got, err := ParseSize(text); err == nil {
 			t.Errorf("%s: %d", text, got)
 		}
 	}
@@ -215,7 +215,7 @@ func TestReference(t *testing.T) {
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got %s", strings.Join(got, ", "))
 	}
-	if r := Reference(new(Input)); r[len(r)-1].Name != "exclude" || r[6].Name != "tables.*.match" {
+	if r := Reference(new(Input)); r[len(r)-1].Name != "exclude" || r[7].Name != "tables.*.match" {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -323,7 +323,7 @@ func (d decoder) scalar(v *Value, path string, rv reflect.Value, f *field) bool 
 		rv.Set(reflect.ValueOf(x.UTC()))
 		return true
 	case sizeType:
-		x, err := parseSize(v.Text)
+		x, err := ParseSize(v.Text)
 		if err != nil {
 			return d.want(v, path, what)
 		}

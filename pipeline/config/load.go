@@ -17,11 +17,24 @@ type file struct {
 	Inputs      section       `yaml:"inputs" required:"true" doc:"Where recordings come from, by name."`
 	Stages      section       `yaml:"stages" doc:"Steps between inputs and outputs, by name."`
 	Outputs     section       `yaml:"outputs" required:"true" doc:"Where tables are written, by name."`
+	Reduce      section       `yaml:"reduce" doc:"Steps over the tables of the lake, by name, run in this order when the units are done."`
+	Limits      Limits        `yaml:"limits" doc:"How much of a run may go wrong before it counts as failed."`
 }
 
-// section is the mapping of inputs, stages or outputs. Its entries are decoded
-// one by one: the type of a node depends on its key use.
-type section struct{ value *Value }
+// step is a step of reduce: a pipeline over tables of the lake.
+type step struct {
+	Description string  `yaml:"description" doc:"What the step is for."`
+	Inputs      section `yaml:"inputs" required:"true" doc:"Tables of outputs, by name."`
+	Stages      section `yaml:"stages" doc:"Steps between inputs and outputs, by name."`
+	Outputs     section `yaml:"outputs" required:"true" doc:"Where tables are written, by name."`
+}
+
+// section is a mapping whose entries are decoded one by one: the type of a node
+// depends on its key use, that of the settings of a format on its name.
+type section struct {
+	value   *Value
+	formats []FormatSettings // of the section formats of an input
+}
 
 var (
 	sectionType = reflect.TypeFor[section]()
@@ -52,6 +65,8 @@ type loader struct {
 	decoder
 	p   *Pipeline
 	reg *pipeline.Registry
+	// written are the outputs whose tables a step may read.
+	written []*Node
 }
 
 func (l *loader) load(root *Value) {
@@ -63,16 +78,81 @@ func (l *loader) load(root *Value) {
 	if l.p.Name != "" && !titleRE.MatchString(l.p.Name) {
 		l.issues.Addf(f.Pipeline.Pos, f.Pipeline.Path, "a name has letters, digits, dots, - and _ only, got %s", quote(l.p.Name))
 	}
-	l.p.Description = f.Description
-	for _, fv := range f.Inputs.fields("inputs", l.issues) {
-		in := &Input{Name: fv.Key}
-		l.p.Inputs = append(l.p.Inputs, in)
-		one := inputLoader{decoder: l.decoder, reg: l.reg, in: in, value: fv.Value, path: "inputs." + fv.Key}
-		one.load(fv)
+	l.p.Description, l.p.Limits = f.Description, f.Limits
+	l.body(step{Inputs: f.Inputs, Stages: f.Stages, Outputs: f.Outputs}, "")
+	if f.Reduce.value == nil {
+		return
 	}
-	l.nodes(f.Stages.fields("stages", l.issues), "stages", false)
-	l.nodes(f.Outputs.fields("outputs", l.issues), "outputs", true)
-	l.names()
+	written := slices.Clone(l.p.Outputs)
+	for _, fv := range f.Reduce.fields("reduce", l.issues) {
+		path := "reduce." + fv.Key
+		checkName(pipeline.Text{Value: fv.Key, Pos: fv.Pos, Path: path}, l.issues)
+		var s step
+		l.value(fv.Value, path, reflect.ValueOf(&s).Elem(), nil)
+		sub := loader{p: &Pipeline{File: l.p.File, Name: l.p.Name + "." + fv.Key, Step: fv.Key, Description: s.Description}, reg: l.reg, decoder: l.decoder, written: written}
+		sub.body(s, path+".")
+		l.p.Reduce = append(l.p.Reduce, sub.p)
+		for _, n := range sub.p.Outputs {
+			for _, w := range written {
+				if w.Name == n.Name {
+					l.issues.Addf(n.Pos, n.Path, "the name is taken, see line %d", w.Pos.Line)
+				}
+			}
+		}
+		written = append(written, sub.p.Outputs...)
+	}
+}
+
+// body decodes what a pipeline and a step of it have in common.
+func (l *loader) body(s step, prefix string) {
+	for _, fv := range s.Inputs.fields(prefix+"inputs", l.issues) {
+		in := &Input{Name: fv.Key, Path: prefix + "inputs." + fv.Key}
+		l.p.Inputs = append(l.p.Inputs, in)
+		one := inputLoader{decoder: l.decoder, reg: l.reg, in: in, value: fv.Value, path: in.Path}
+		one.load(fv)
+		one.place(l.p.Step != "", l.written)
+	}
+	if s.Stages.value != nil {
+		l.nodes(s.Stages.fields(prefix+"stages", l.issues), prefix+"stages", false)
+	}
+	l.nodes(s.Outputs.fields(prefix+"outputs", l.issues), prefix+"outputs", true)
+	l.names(prefix)
+}
+
+// place checks where an input comes from: recordings of a URI, or, in a step,
+// tables of an output that was declared before.
+func (l *inputLoader) place(inStep bool, written []*Node) {
+	in := l.in
+	switch {
+	case l.value.Kind != Mapping || l.value.Get("uri") != nil && in.URI.Value == "" || l.value.Get("output") != nil && in.Lake.Value == "":
+		// Reported already.
+	case !inStep && in.Lake.Value != "":
+		l.issues.Add(in.Lake.Issuef(0, "only inputs of a step of reduce read what outputs have written"))
+	case inStep && in.URI.Value != "":
+		l.issues.Add(in.URI.Issuef(0, "a step of reduce reads tables of an output: say output: name.table"))
+	case !inStep && in.URI.Value == "":
+		l.issues.Addf(l.value.at(), l.path, "uri is missing")
+		in.Partial = true
+	case inStep && in.Lake.Value == "":
+		l.issues.Addf(l.value.at(), l.path, "output is missing")
+		in.Partial = true
+	case inStep:
+		in.Format = "parquet"
+		output, table, ok := strings.Cut(in.Lake.Value, ".")
+		if _, err := CompileGlob(table); !ok || err != nil || table == "" {
+			l.issues.Add(in.Lake.Issuef(0, "want name.table of an output, got %s", quote(in.Lake.Value)))
+			return
+		}
+		var names []string
+		for _, n := range written {
+			if n.Name == output {
+				in.Output, in.Table = output, table
+				return
+			}
+			names = append(names, n.Name)
+		}
+		l.unknown(in.Lake, "no output before this step is called %s", output, names)
+	}
 }
 
 // fields lists the entries of a section, of which there must be some.
@@ -117,6 +197,7 @@ func (l *inputLoader) load(fv Field) {
 			l.unknown(l.at("format"), "no format is called %s", in.Format, names)
 		}
 	}
+	l.formats()
 	l.attributes()
 	known := []string{"header", "log", "publish", "master"}
 	for _, c := range in.Clock {
@@ -146,6 +227,40 @@ func (l *inputLoader) load(fv Field) {
 	}
 }
 
+// formats decodes the settings of formats.
+func (l *inputLoader) formats() {
+	if l.in.Formats.value == nil {
+		return
+	}
+	for _, fv := range l.in.Formats.value.Fields {
+		set := FormatSettings{Name: fv.Key, Pos: fv.Pos, Path: l.path + ".formats." + fv.Key}
+		at := pipeline.Text{Value: fv.Key, Pos: fv.Pos, Path: set.Path}
+		spec, ok := l.reg.Format(fv.Key)
+		switch {
+		case !ok:
+			var names []string
+			for _, f := range l.reg.Formats() {
+				if f.Config != nil {
+					names = append(names, f.Format.Name())
+				}
+			}
+			l.unknown(at, "no format is called %s", fv.Key, names)
+			l.in.Partial = true
+		case spec.Config == nil:
+			l.issues.Add(at.Issuef(0, "%s has no settings", fv.Key))
+			l.in.Partial = true
+		default:
+			config := spec.Config()
+			if l.decoder.value(fv.Value, set.Path, reflect.ValueOf(config).Elem(), nil) {
+				set.Config = config
+			} else {
+				l.in.Partial = true
+			}
+			l.in.Formats.formats = append(l.in.Formats.formats, set)
+		}
+	}
+}
+
 // attributes checks the names of attributes and what refers to them.
 func (l *inputLoader) attributes() {
 	in := l.in
@@ -170,7 +285,8 @@ func (l *inputLoader) attributes() {
 	}
 	for _, by := range in.Grouping.By {
 		in.Group = append(in.Group, by.Value)
-		if in.URI.Value != "" && !slices.Contains(names, by.Value) {
+		// The attributes of a table in the lake are the keys of its partitions.
+		if in.URI.Value != "" && in.Lake.Value == "" && !slices.Contains(names, by.Value) {
 			l.unknown(by, "%s is no attribute of this input", by.Value, names)
 		}
 	}
@@ -307,7 +423,7 @@ func (l *loader) component(v *Value, n *Node) (config any) {
 }
 
 // names reports a name that inputs, stages and outputs share.
-func (l *loader) names() {
+func (l *loader) names(prefix string) {
 	first := make(map[string]pipeline.Pos)
 	check := func(name string, pos pipeline.Pos, path string) {
 		if at, ok := first[name]; ok {
@@ -317,7 +433,7 @@ func (l *loader) names() {
 		first[name] = pos
 	}
 	for _, in := range l.p.Inputs {
-		check(in.Name, in.Pos, "inputs."+in.Name)
+		check(in.Name, in.Pos, prefix+"inputs."+in.Name)
 	}
 	for _, n := range l.p.Stages {
 		check(n.Name, n.Pos, n.Path)

@@ -62,13 +62,30 @@ type codec struct {
 	Codec string `yaml:"codec" default:"zstd" enum:"zstd,snappy" doc:"Compression."`
 }
 
-type fakeFormat struct{ pipeline.Format }
+type formatConfig struct {
+	TimeZone string               `yaml:"time_zone" default:"UTC" doc:"Zone."`
+	Layout   pipeline.Map[string] `yaml:"layout" doc:"Layout by table."`
+}
 
-func (fakeFormat) Name() string { return "mcap" }
+type fakeFormat struct{ name string }
+
+func (f fakeFormat) Name() string { return f.name }
+
+func (fakeFormat) Sniff(string, []byte) bool { return false }
+
+func (fakeFormat) Describe(context.Context, pipeline.Source) (*pipeline.Description, error) {
+	return nil, pipeline.ErrUnsupported
+}
+
+func (fakeFormat) Open(context.Context, pipeline.Source, *pipeline.Description, pipeline.Selection, pipeline.DecodeOptions) (pipeline.Decoder, error) {
+	return nil, pipeline.ErrUnsupported
+}
 
 func testRegistry() *pipeline.Registry {
 	r := new(pipeline.Registry)
-	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{}})
+	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"mcap"}})
+	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"parquet"}})
+	r.AddFormat(pipeline.FormatSpec{Format: fakeFormat{"mdf4"}, Config: func() any { return new(formatConfig) }})
 	stage := func(name, example string, config func() any) {
 		r.AddStage(pipeline.StageSpec{Name: name, Summary: name, Example: example, Config: config,
 			New: func(context.Context, any, pipeline.Env) (pipeline.Stage, error) { return nil, nil }})
@@ -89,7 +106,7 @@ outputs: {o: {use: parquet, from: [f], uri: lake, codec: snappy}}
 `, func() any { return new(deriveConfig) })
 	stage("lookup", `
 pipeline: p
-inputs: {a: {uri: x, on_bad_data: fail}}
+inputs: {a: {uri: x, on_bad_data: fail, formats: {mdf4: {time_zone: CET, layout: {"CAN*": long}}}}}
 stages: {f: {use: lookup, from: a, table: w.csv, on: {a: b}, least: -3, weight: 1, tolerance: "${T:1h}"}}
 outputs: {o: {use: parquet, from: [f], uri: lake}}
 `, func() any { return new(lookupConfig) })
@@ -151,5 +168,22 @@ func TestLoad(t *testing.T) {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})
+	}
+}
+
+// Settings on the command line are those of a pipeline.
+func TestSettings(t *testing.T) {
+	sets, err := Settings([]string{"mdf4.time_zone=CET", "mdf4.layout.CAN=long"}, testRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := sets[0].Config.(*formatConfig)
+	if len(sets) != 1 || c.TimeZone != "CET" || c.Layout.Entries[0].Value != "long" {
+		t.Errorf("%+v", c)
+	}
+	for _, wrong := range []string{"mdf4.timezone=CET", "mcap.x=1", "nothing.x=1", "mdf4", "x"} {
+		if _, err := Settings([]string{wrong}, testRegistry()); err == nil {
+			t.Errorf("%s: no error", wrong)
+		}
 	}
 }

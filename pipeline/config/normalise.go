@@ -25,6 +25,36 @@ func (p *Pipeline) Normalised() []byte {
 	if p.Description != "" {
 		o.value("description", reflect.ValueOf(p.Description))
 	}
+	p.body(o)
+	if len(p.Reduce) > 0 {
+		o.key("reduce")
+		steps := e.object()
+		for _, step := range p.Reduce {
+			steps.key(step.Step)
+			one := e.object()
+			if step.Description != "" {
+				one.value("description", reflect.ValueOf(step.Description))
+			}
+			step.body(one)
+			one.end()
+		}
+		steps.end()
+	}
+	if limits := reflect.ValueOf(p.Limits); !isEmpty(limits) {
+		o.value("limits", limits)
+	}
+	o.end()
+	var out bytes.Buffer
+	if err := json.Indent(&out, e.Bytes(), "", "  "); err != nil {
+		panic(fmt.Sprintf("config: normalised pipeline is no JSON: %v", err))
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+// body writes what a pipeline and a step of it have in common.
+func (p *Pipeline) body(o *object) {
+	e := o.encoder
 	if len(p.Inputs) > 0 {
 		o.key("inputs")
 		in := e.object()
@@ -52,13 +82,6 @@ func (p *Pipeline) Normalised() []byte {
 	}
 	nodes("stages", p.Stages)
 	nodes("outputs", p.Outputs)
-	o.end()
-	var out bytes.Buffer
-	if err := json.Indent(&out, e.Bytes(), "", "  "); err != nil {
-		panic(fmt.Sprintf("config: normalised pipeline is no JSON: %v", err))
-	}
-	out.WriteByte('\n')
-	return out.Bytes()
 }
 
 // Canonical returns a configuration struct as JSON for fingerprints: settings
@@ -138,6 +161,9 @@ func isEmpty(rv reflect.Value) bool {
 		if rv.Type() == textType {
 			return rv.Field(0).Len() == 0
 		}
+		if rv.Type() == sectionType {
+			return len(rv.Interface().(section).formats) == 0
+		}
 		if isOrderedMap(rv.Type()) {
 			return rv.FieldByName("Entries").Len() == 0
 		}
@@ -197,6 +223,15 @@ func (e *encoder) value(rv reflect.Value, f *field) {
 		return
 	case t == timeType:
 		e.string(rv.Interface().(time.Time).UTC().Format(time.RFC3339Nano))
+		return
+	case t == sectionType:
+		o := e.object()
+		for _, f := range rv.Interface().(section).formats {
+			if f.Config != nil {
+				o.value(f.Name, reflect.ValueOf(f.Config).Elem())
+			}
+		}
+		o.end()
 		return
 	case isOrderedMap(t):
 		o := e.object()

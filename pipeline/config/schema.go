@@ -3,7 +3,9 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"strings"
 
 	"github.com/drivemill/drivemill/pipeline"
 )
@@ -27,8 +29,23 @@ func JSONSchema(reg *pipeline.Registry) []byte {
 		delete(format, "type")
 		format["anyOf"] = []any{schema{"enum": formats}, variable}
 	}
-	defs := schema{"input": input}
+	settings := schema{}
+	for _, f := range reg.Formats() {
+		if f.Config != nil {
+			settings[f.Format.Name()] = structSchema(reflect.TypeOf(f.Config()).Elem())
+		}
+	}
+	with := input["properties"].(schema)["formats"].(schema)
+	with["type"], with["properties"], with["additionalProperties"] = "object", settings, false
+	defs := schema{"input": without(input, "output", "uri"), "lakeInput": without(input, "uri", "output")}
 	fill(properties, "inputs", schema{"$ref": "#/$defs/input"})
+	inStep := structSchema(reflect.TypeFor[step]())
+	fill(inStep["properties"].(schema), "inputs", schema{"$ref": "#/$defs/lakeInput"})
+	for _, section := range []string{"stages", "outputs"} {
+		fill(inStep["properties"].(schema), section, schema{"$ref": "#/$defs/" + strings.TrimSuffix(section, "s")})
+	}
+	defs["step"] = inStep
+	fill(properties, "reduce", schema{"$ref": "#/$defs/step"})
 
 	var stages, sinks []component
 	for _, s := range reg.Stages() {
@@ -50,6 +67,16 @@ func JSONSchema(reg *pipeline.Registry) []byte {
 }
 
 type schema map[string]any
+
+// without is the schema of an input that has one of two keys, and needs the
+// other.
+func without(input schema, key, required string) schema {
+	out := maps.Clone(input)
+	properties := maps.Clone(input["properties"].(schema))
+	delete(properties, key)
+	out["properties"], out["required"] = properties, []string{required}
+	return out
+}
 
 // component is a stage or a sink.
 type component struct {

@@ -12,6 +12,33 @@ import (
 // setPos is the place of values given by overrides.
 var setPos = pipeline.Pos{File: "--set"}
 
+// Settings decodes settings of formats given on a command line, as
+// format.key=value.
+func Settings(overrides []string, reg *pipeline.Registry) ([]FormatSettings, error) {
+	formats := &Value{Kind: Mapping, Pos: setPos, Key: setPos}
+	for _, f := range reg.Formats() {
+		if f.Config != nil {
+			formats.Fields = append(formats.Fields, Field{Key: f.Format.Name(), Pos: setPos, Value: &Value{Kind: Mapping, Pos: setPos, Key: setPos}})
+		}
+	}
+	root := &Value{Kind: Mapping, Pos: setPos, Key: setPos, Fields: []Field{{Key: "formats", Pos: setPos, Value: formats}}}
+	var issues pipeline.Issues
+	for _, o := range overrides {
+		set(root, "formats."+o, &issues)
+	}
+	var out []FormatSettings
+	for _, fv := range formats.Fields {
+		spec, _ := reg.Format(fv.Key)
+		if len(fv.Value.Fields) == 0 {
+			continue
+		}
+		s := FormatSettings{Name: fv.Key, Pos: setPos, Path: "formats." + fv.Key, Config: spec.Config()}
+		Decode(fv.Value, s.Path, s.Config, &issues)
+		out = append(out, s)
+	}
+	return out, issues.Err()
+}
+
 // set applies one override, path=value.
 func set(root *Value, override string, issues *pipeline.Issues) {
 	path, text, ok := strings.Cut(override, "=")

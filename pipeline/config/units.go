@@ -46,8 +46,8 @@ var sizeUnits = []struct {
 	{"B", 1}, {"", 1},
 }
 
-// parseSize reads a number of bytes: 4096, 16MiB, 1.5GB.
-func parseSize(s string) (pipeline.Size, error) {
+// ParseSize reads a number of bytes: 4096, 16MiB, 1.5GB.
+func ParseSize(s string) (pipeline.Size, error) {
 	for _, u := range sizeUnits {
 		num, ok := strings.CutSuffix(s, u.suffix)
 		if !ok {

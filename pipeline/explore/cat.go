@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sort"
 	"strings"
 
@@ -73,7 +74,10 @@ func Cat(ctx context.Context, src pipeline.Source, w io.Writer, opt CatOptions) 
 	c.refuse = func(r pipeline.BadRow) error {
 		res.Rejected[r.Reason]++
 		if res.Refused[r.Reason] == nil {
-			res.Refused[r.Reason] = &pipeline.DecodeError{Object: src.Object().URI, Format: desc.Format, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err}
+			if r.Object == "" {
+				r.Object = src.Object().URI
+			}
+			res.Refused[r.Reason] = &pipeline.DecodeError{Object: r.Object, Format: desc.Format, Table: r.Table, Offset: r.Offset, Record: r.Record, Err: r.Err}
 		}
 		return nil
 	}
@@ -356,16 +360,30 @@ func (c *catter) drop() {
 	c.pending = nil
 }
 
+// place is where a row lies in the recording.
+type place struct {
+	object int
+	record int64
+}
+
+func (p place) before(q place) bool {
+	return p.object < q.object || p.object == q.object && p.record < q.record
+}
+
+// cursor goes through the rows of a waiting batch.
+type cursor struct {
+	b    *pipeline.Batch
+	row  int
+	emit func(int) error
+}
+
+func (k *cursor) at() place { return place{k.b.Origin.Object, k.b.Origin.At(k.row)} }
+
 // print writes the waiting rows in the order of their records.
 func (c *catter) print() error {
 	defer c.drop()
 	if c.opt.Output == "parquet" {
 		return c.encode()
-	}
-	type cursor struct {
-		b    *pipeline.Batch
-		row  int
-		emit func(int) error
 	}
 	var cs []*cursor
 	for _, b := range c.pending {
@@ -378,19 +396,19 @@ func (c *catter) print() error {
 	for len(cs) > 0 && !c.full() {
 		first := 0
 		for i := range cs {
-			if cs[i].b.Origin.At(cs[i].row) < cs[first].b.Origin.At(cs[first].row) {
+			if cs[i].at().before(cs[first].at()) {
 				first = i
 			}
 		}
 		k := cs[first]
 		// Rows of this batch up to the next one of another go out together.
-		next := int64(-1)
+		next := place{object: math.MaxInt}
 		for i, o := range cs {
-			if r := o.b.Origin.At(o.row); i != first && (next < 0 || r < next) {
+			if r := o.at(); i != first && r.before(next) {
 				next = r
 			}
 		}
-		for k.row < k.b.Rows() && !c.full() && (next < 0 || k.b.Origin.At(k.row) < next) {
+		for k.row < k.b.Rows() && !c.full() && k.at().before(next) {
 			if err := k.emit(k.row); err != nil {
 				return err
 			}
@@ -405,7 +423,10 @@ func (c *catter) print() error {
 }
 
 func (c *catter) encode() error {
-	sort.SliceStable(c.pending, func(i, j int) bool { return c.pending[i].Origin.First < c.pending[j].Origin.First })
+	sort.SliceStable(c.pending, func(i, j int) bool {
+		a, b := c.pending[i].Origin, c.pending[j].Origin
+		return place{a.Object, a.First}.before(place{b.Object, b.First})
+	})
 	for _, b := range c.pending {
 		if c.full() {
 			return nil

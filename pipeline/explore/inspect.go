@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/config"
 )
 
 // Report is what Inspect found, in the form that inspect --json prints.
@@ -59,13 +60,35 @@ type ProblemReport struct {
 	Loses  bool   `json:"loses_rows"`
 }
 
-// Inspect describes a recording.
-func Inspect(ctx context.Context, reg *pipeline.Registry, src pipeline.Source, format string) (*Report, error) {
+// Configure returns the registry with the settings of formats that a command
+// line gives as format.key=value.
+func Configure(ctx context.Context, reg *pipeline.Registry, settings []string, env pipeline.Env) (*pipeline.Registry, error) {
+	sets, err := config.Settings(settings, reg)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sets {
+		spec, _ := reg.Format(s.Name)
+		f, err := spec.Configure(ctx, s.Config, env)
+		if err != nil {
+			return nil, err
+		}
+		reg = reg.With(f)
+	}
+	return reg, nil
+}
+
+// Inspect describes the recording at a URI.
+func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeline.Source, format string) (*Report, error) {
 	_, d, err := describe(ctx, reg, src, format)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{URI: src.Object().URI, Size: src.Object().Size, Format: d.Format, Version: d.Version, Profile: d.Profile, Writer: d.Writer,
+	var size int64
+	for _, p := range pipeline.Parts(src) {
+		size += p.Object().Size
+	}
+	r := &Report{URI: uri, Size: size, Format: d.Format, Version: d.Version, Profile: d.Profile, Writer: d.Writer,
 		Indexed: d.Indexed, Compression: d.Compression, Attributes: d.Attributes, Tables: []TableReport{}, Problems: []ProblemReport{}}
 	if d.HasTime {
 		r.Start, r.End, r.DurationNs = stamp(d.Start), stamp(d.End), d.End-d.Start

@@ -20,10 +20,30 @@ import (
 // go away, such as a store that did not answer. The graph is nil unless the
 // error is.
 func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env pipeline.Env) (*Graph, error) {
-	b := &build{ctx: ctx, p: p, reg: reg, inputs: make(map[string]*config.Input), nodes: make(map[string]*node)}
+	var issues pipeline.Issues
 	if p.Issues != nil {
-		b.issues.Add(p.Issues)
+		issues.Add(p.Issues)
 	}
+	g, err := buildOne(ctx, p, reg, env, &issues)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range p.Reduce {
+		s, err := buildOne(ctx, step, reg, env, &issues)
+		if err != nil {
+			return nil, err
+		}
+		g.Steps = append(g.Steps, s)
+	}
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// buildOne makes the graph of a pipeline without its steps, or of one step.
+func buildOne(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env pipeline.Env, issues *pipeline.Issues) (*Graph, error) {
+	b := &build{ctx: ctx, p: p, reg: reg, inputs: make(map[string]*config.Input), nodes: make(map[string]*node)}
 	for _, in := range p.Inputs {
 		if b.inputs[in.Name] == nil {
 			b.inputs[in.Name] = in
@@ -50,11 +70,19 @@ func Build(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, env 
 		}
 	}
 	g := &Graph{Pipeline: p, registry: reg, inputs: p.Inputs, nodes: b.order}
+	for _, in := range p.Inputs {
+		f, err := b.formats(in, env)
+		if err != nil {
+			return nil, err
+		}
+		g.formats = append(g.formats, f)
+	}
 	if !b.cyclic {
 		g.propagate(&b.issues)
 	}
 	if err := b.issues.Err(); err != nil {
-		return nil, err
+		issues.Add(err)
+		return g, nil
 	}
 	for _, n := range g.nodes {
 		n.print = n.makePrint()
@@ -184,7 +212,7 @@ func (b *build) unused() {
 	}
 	for _, in := range b.p.Inputs {
 		if !used[in.Name] && !b.guesses[in.Name] {
-			b.issues.Addf(in.Pos, "inputs."+in.Name, "is used by nothing")
+			b.issues.Addf(in.Pos, in.Path, "is used by nothing")
 		}
 	}
 	for _, s := range b.p.Stages {
@@ -292,6 +320,33 @@ func (b *build) make(n *node, env pipeline.Env) error {
 	n.stage, n.sink = nil, nil
 	b.report(n, err)
 	return nil
+}
+
+// formats configures the formats for which an input has settings.
+func (b *build) formats(in *config.Input, env pipeline.Env) (*inputFormats, error) {
+	out := &inputFormats{registry: b.reg}
+	rec := &recorder{Env: env}
+	for _, s := range in.FormatSettings() {
+		spec, ok := b.reg.Format(s.Name)
+		if !ok || s.Config == nil {
+			continue
+		}
+		f, err := spec.Configure(b.ctx, s.Config, rec)
+		switch {
+		case err == nil:
+			out.registry = out.registry.With(f)
+		case errors.Is(err, pipeline.ErrNotLoaded):
+		case pipeline.IsTransient(err), b.ctx.Err() != nil:
+			return nil, fmt.Errorf("%s: %w", s.Path, err)
+		case !b.issues.Add(err):
+			b.issues.Addf(s.Pos, s.Path, "%v", err)
+		}
+	}
+	for _, s := range rec.sides {
+		out.sides = append(out.sides, s.SHA256)
+	}
+	slices.Sort(out.sides)
+	return out, nil
 }
 
 func (b *build) report(n *node, err error) { report(&b.issues, n, err) }

@@ -17,6 +17,7 @@ import (
 type inputPrint struct {
 	Config  json.RawMessage `json:"config"`
 	Formats []string        `json:"formats"`
+	Sides   []string        `json:"sides,omitempty"` // content hashes
 }
 
 type tablePrint struct {
@@ -51,7 +52,7 @@ func hash(v any) string {
 // there are, and a unit is known by the identity of its objects and the values
 // of its attributes.
 func (g *Graph) inputPrint(in *config.Input, format string) string {
-	p := inputPrint{Config: config.Canonical(in, "uri", "format", "tables", "clock")}
+	p := inputPrint{Config: config.Canonical(in, "uri", "format", "tables", "clock"), Sides: g.formats[slices.Index(g.inputs, in)].sides}
 	if format != "" {
 		p.Formats = []string{format}
 		return hash(p)

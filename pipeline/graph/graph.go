@@ -18,10 +18,24 @@ import (
 // goroutines at once.
 type Graph struct {
 	Pipeline *config.Pipeline
+	// Steps are the graphs of the pipeline's steps of reduce, in order.
+	Steps []*Graph
 
 	registry *pipeline.Registry
 	inputs   []*config.Input
-	nodes    []*node // topological order: producers before consumers
+	formats  []*inputFormats // of each input
+	nodes    []*node         // topological order: producers before consumers
+}
+
+// inputFormats are the formats of an input, with its settings.
+type inputFormats struct {
+	registry *pipeline.Registry
+	sides    []string // content hashes of what the settings refer to
+}
+
+// Formats returns the formats as the settings of an input want them.
+func (g *Graph) Formats(in *config.Input) *pipeline.Registry {
+	return g.formats[slices.Index(g.inputs, in)].registry
 }
 
 // node is a stage or an output with its component.

@@ -135,7 +135,7 @@ func (g *Graph) knownTables(in *config.Input, issues *pipeline.Issues) []*Stream
 }
 
 func tablePath(in *config.Input, key string) string {
-	p := "inputs." + in.Name
+	p := in.Path
 	if key != "" {
 		p += ".tables." + key
 	}
@@ -196,18 +196,18 @@ func union(a, b *pipeline.Table) *pipeline.Table {
 // those of the file endings of its URI. Nil means that any may come.
 func (g *Graph) guessFormats(in *config.Input) []pipeline.Format {
 	if in.Format != "" {
-		if spec, ok := g.registry.Format(in.Format); ok {
+		if spec, ok := g.Formats(in).Format(in.Format); ok {
 			return []pipeline.Format{spec.Format}
 		}
 		return nil
 	}
 	var out []pipeline.Format
 	for _, ext := range extensions(in.URI.Value) {
-		f := g.formatFor(ext)
+		f := g.formatFor(in, ext)
 		if f == nil {
 			return nil
 		}
-		if !slices.Contains(out, f) {
+		if !slices.ContainsFunc(out, func(o pipeline.Format) bool { return o.Name() == f.Name() }) {
 			out = append(out, f)
 		}
 	}
@@ -215,9 +215,9 @@ func (g *Graph) guessFormats(in *config.Input) []pipeline.Format {
 }
 
 // formatFor finds the only format that uses a file ending.
-func (g *Graph) formatFor(ext string) pipeline.Format {
+func (g *Graph) formatFor(in *config.Input, ext string) pipeline.Format {
 	var found pipeline.Format
-	for _, spec := range g.registry.Formats() {
+	for _, spec := range g.Formats(in).Formats() {
 		if ext == spec.Format.Name() || slices.Contains(spec.Extensions, ext) {
 			if found != nil {
 				return nil

@@ -286,7 +286,7 @@ func prefixes(fields []arrow.Field) []string {
 func reportCollision(in *config.Input, t *pipeline.Table, attribute string, issues *pipeline.Issues) {
 	at := in.URI
 	if at.Pos == (pipeline.Pos{}) {
-		at = pipeline.Text{Pos: in.Pos, Path: "inputs." + in.Name}
+		at = pipeline.Text{Pos: in.Pos, Path: in.Path}
 	}
 	before, _, ok := strings.Cut(in.URI.Value, "{"+attribute)
 	n := 0

@@ -18,6 +18,9 @@ const (
 	ClaimsDir     = StateDir + "/claims"
 	RunsDir       = StateDir + "/runs"
 	QuarantineDir = StateDir + "/quarantine"
+	// AttemptsDir has a mark for each unit that a process is at work on, or did
+	// not come back from.
+	AttemptsDir = StateDir + "/attempts"
 )
 
 // Commit is the record of one unit: what its files were made from. It holds

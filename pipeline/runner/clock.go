@@ -18,7 +18,7 @@ const rejectedClock = "outside_clock_window"
 // yet, or one of another epoch.
 type clockWindow struct {
 	source   *sourceRun
-	uri      string
+	opened   *openRecording
 	from, to int64             // of the declared clock, inclusive
 	columns  map[string]string // clock column of each native table
 	rejected map[string]int64  // by native table
@@ -26,7 +26,7 @@ type clockWindow struct {
 }
 
 func newClockWindow(s *sourceRun, r *openRecording) *clockWindow {
-	w := &clockWindow{source: s, uri: r.Object.URI, columns: make(map[string]string), rejected: make(map[string]int64)}
+	w := &clockWindow{source: s, opened: r, columns: make(map[string]string), rejected: make(map[string]int64)}
 	if s.input.ClockWindow <= 0 || !r.desc.HasTime {
 		return w
 	}
@@ -64,7 +64,7 @@ func (w *clockWindow) check(b *pipeline.Batch) (*pipeline.Batch, error) {
 			continue
 		}
 		w.rejected[b.Table.Name]++
-		err := w.source.reject(pipeline.BadRow{Table: b.Table.Name, Object: w.uri, Record: b.Origin.At(i), Offset: -1, Column: name, Reason: rejectedClock,
+		err := w.source.reject(pipeline.BadRow{Table: b.Table.Name, Object: w.opened.Objects[b.Origin.Object-w.opened.object].URI, Record: b.Origin.At(i), Offset: -1, Column: name, Reason: rejectedClock,
 			Err: fmt.Errorf("clock at %s, log times from %s to %s", instant(v), instant(w.from), instant(w.to))})
 		if err != nil {
 			b.Release()

@@ -16,8 +16,12 @@ func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
 	if err != nil {
 		return err
 	}
+	dir := r.eventDir
+	if dir == "" {
+		dir = lineage.RunsDir + "/" + r.RunInfo.RunID
+	}
 	for _, l := range r.lakes {
-		key := fmt.Sprintf("%s/%s/%s.openlineage.json", lineage.RunsDir, r.RunInfo.RunID, e.EventType)
+		key := fmt.Sprintf("%s/%s.openlineage.json", dir, e.EventType)
 		if err := l.store.Put(ctx, key, data); err != nil {
 			return fmt.Errorf("writing lineage event: %w", err)
 		}

@@ -89,7 +89,7 @@ func TestDeclaredType(t *testing.T) {
 		t.Fatalf("%v, %v", err, sum.Failure())
 	}
 	for _, u := range sum.Units {
-		for _, want := range []string{u.Unit.Recordings[0].Object.URI, "/odom", "/Odometry", "sensor_msgs/Imu", "inputs.drives.tables.t"} {
+		for _, want := range []string{u.Unit.Recordings[0].Objects[0].URI, "/odom", "/Odometry", "sensor_msgs/Imu", "inputs.drives.tables.t"} {
 			if !strings.Contains(u.Err.Error(), want) {
 				t.Errorf("the error does not say %q: %v", want, u.Err)
 			}

@@ -16,15 +16,15 @@ import (
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/recording"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
 
-// Recording is one object that an input's pattern matched.
+// Recording is a recording that an input's pattern matched.
 type Recording struct {
+	*recording.Recording
 	Input      *config.Input
-	Object     pipeline.Object
 	Attributes map[string]string // captures and constants
-	store      pipeline.Store
 }
 
 // Unit is the atom of work, retry and commit: one recording, or all
@@ -46,7 +46,7 @@ type Unit struct {
 func (u *Unit) Bytes() int64 {
 	var n int64
 	for _, r := range u.Recordings {
-		n += r.Object.Size
+		n += r.Bytes()
 	}
 	return n
 }
@@ -110,7 +110,9 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 func (u *Unit) identity() string {
 	var b strings.Builder
 	for _, r := range u.Recordings {
-		fmt.Fprintf(&b, "%s\x00%d\x00%s\x00", r.Input.Name, r.Object.Size, r.Object.ETag)
+		for _, o := range r.Objects {
+			fmt.Fprintf(&b, "%s\x00%d\x00%s\x00", r.Input.Name, o.Size, o.ETag)
+		}
 		for _, k := range slices.Sorted(maps.Keys(r.Attributes)) {
 			fmt.Fprintf(&b, "%s=%s\x00", k, r.Attributes[k])
 		}
@@ -134,13 +136,13 @@ func sameGroups(inputs []*config.Input) bool {
 // input is grouped.
 func logicalInput(in *config.Input, rec *Recording, joined bool) (name, key string, err error) {
 	if len(in.Group) == 0 {
-		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.Object.URI), nil
+		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.URI), nil
 	}
 	var parts []string
 	for _, g := range in.Group {
 		v, ok := rec.Attributes[g]
 		if !ok {
-			return "", "", &pipeline.Issue{Pos: in.Pos, Path: "inputs." + in.Name + ".group.by",
+			return "", "", &pipeline.Issue{Pos: in.Pos, Path: in.Path + ".group.by",
 				Message: fmt.Sprintf("recordings have no attribute %q: capture it in the uri as {%s}", g, g)}
 		}
 		parts = append(parts, g+"="+v)
@@ -183,34 +185,35 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 	if err != nil {
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
 	}
-	var out []*Recording
 	own, ownFile := 0, r.ownFile()
-	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
-	err = store.Find(ctx, open, pat, func(obj pipeline.Object, captures map[string]string) error {
+	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, func(obj pipeline.Object) bool {
 		for _, p := range skip {
 			if _, ok := p.Match(obj.Key); ok {
-				return nil
+				return false
 			}
 		}
 		if ownFile(obj.URI) {
 			own++
-			return nil
+			return false
 		}
-		attrs := map[string]string{graph.RecordingAttribute: recordingID(obj.URI)}
-		for k, v := range in.Attributes {
-			attrs[k] = v
-		}
-		for k, v := range captures {
-			if old, ok := in.Attributes[k]; ok && old != v {
-				return fmt.Errorf("input %s: %s: attribute %s is %q in the path but declared as %q: %w", in.Name, obj.URI, k, v, old, pipeline.ErrSchema)
-			}
-			attrs[k] = v
-		}
-		out = append(out, &Recording{Input: in, Object: obj, Attributes: attrs, store: st})
-		return nil
+		return true
 	})
 	if err != nil {
 		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
+	}
+	out := make([]*Recording, 0, len(found))
+	for _, rec := range found {
+		attrs := map[string]string{graph.RecordingAttribute: recordingID(rec.URI)}
+		for k, v := range in.Attributes {
+			attrs[k] = v
+		}
+		for k, v := range rec.Captures {
+			if old, ok := in.Attributes[k]; ok && old != v {
+				return nil, fmt.Errorf("input %s: %s: attribute %s is %q in the path but declared as %q: %w", in.Name, rec.URI, k, v, old, pipeline.ErrSchema)
+			}
+			attrs[k] = v
+		}
+		out = append(out, &Recording{Recording: rec, Input: in, Attributes: attrs})
 	}
 	if own > 0 && r.Log != nil {
 		r.Log.Warn("the input also matches files that the pipeline itself wrote; they are left out", "input", in.Name, "uri", in.URI.Value, "files", own)

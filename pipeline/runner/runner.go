@@ -39,13 +39,18 @@ type Runner struct {
 	RunInfo lineage.RunInfo
 	// Now tells the time for events; no output of a unit depends on it.
 	Now func() time.Time
+	// RetryFailed tries units again that failed for good in a shard of this
+	// run, or took their process down.
+	RetryFailed bool
 	// Failpoint, in tests, is called at named moments of a commit.
 	Failpoint func(name string) error
 
-	lakes  []*lake
-	quarMu sync.Mutex
-	told   sync.Map // warnings that are given once in a run
-	alloc  arrow.Allocator
+	lakes    []*lake
+	attempts *attempts
+	eventDir string // where events lie; empty: the run's folder
+	quarMu   sync.Mutex
+	told     sync.Map // warnings that are given once in a run
+	alloc    arrow.Allocator
 }
 
 // poolBytes bounds the free buffers that units keep for each other.
@@ -114,8 +119,7 @@ func (s *Summary) Failure() error {
 	for _, u := range s.Units {
 		if u.Outcome == Failed {
 			errs = append(errs, fmt.Errorf("unit %s: %w", u.Unit.Name, u.Err))
-			// A recording that changed is listed anew by the next run.
-			transient = transient && (pipeline.IsTransient(u.Err) || errors.Is(u.Err, pipeline.ErrChanged))
+			transient = transient && unitIsTransient(u)
 		}
 	}
 	if len(errs) == 0 {
@@ -126,6 +130,12 @@ func (s *Summary) Failure() error {
 		return pipeline.Transient(err)
 	}
 	return err
+}
+
+// unitIsTransient reports whether a later attempt may succeed. A recording that
+// changed is listed anew by the next run.
+func unitIsTransient(u *UnitResult) bool {
+	return pipeline.IsTransient(u.Err) || errors.Is(u.Err, pipeline.ErrChanged)
 }
 
 func (r *Runner) failpoint(name string) error {
@@ -139,10 +149,6 @@ func (r *Runner) failpoint(name string) error {
 // of single units are in the summary, and the other units are done.
 func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	begin := r.Now()
-	r.alloc = r.Allocator
-	if r.alloc == nil {
-		r.alloc = column.NewPool(arrow.NewGoAllocator(), poolBytes)
-	}
 	sum := &Summary{RunID: r.RunInfo.RunID, Sweeps: make(map[string]*Sweep)}
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err
@@ -158,8 +164,10 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	if err := r.sendEvent(ctx, lineage.NewEvent("START", begin, r.RunInfo)); err != nil {
 		return sum, err
 	}
-	r.runUnits(ctx, todo, sum)
-	err = r.settle(ctx, sum)
+	err = r.runUnits(ctx, todo, sum)
+	if err == nil {
+		err = r.settle(ctx, sum)
+	}
 	sum.Elapsed = r.Now().Sub(begin)
 	if e := r.sendEnd(ctx, sum, err); err == nil {
 		err = e
@@ -169,6 +177,10 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 
 // openLakes finds the places the outputs write to and what is done there.
 func (r *Runner) openLakes(ctx context.Context) error {
+	r.alloc = r.Allocator
+	if r.alloc == nil {
+		r.alloc = column.NewPool(arrow.NewGoAllocator(), poolBytes)
+	}
 	for _, s := range r.Graph.Sinks() {
 		st := s.Sink.Store()
 		var l *lake
@@ -219,11 +231,30 @@ func (r *Runner) split(ctx context.Context, units []*Unit, sum *Summary) ([]*Uni
 	return todo, nil
 }
 
-// runUnits runs the units, Jobs at a time, in the order of their names.
-func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary) {
+// runUnits runs the units, Jobs at a time, in the order of their names. Those
+// that processes did not come back from run after the others, one by one.
+func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary) error {
+	var err error
+	if r.attempts, err = loadAttempts(ctx, r.lakes[0]); err != nil {
+		return err
+	}
+	if err := r.attempts.clear(ctx, sum.Units); err != nil {
+		return err
+	}
 	var bytes int64
+	var sound, suspect []*UnitResult
 	for _, u := range todo {
 		bytes += u.Unit.Bytes()
+		if r.RetryFailed {
+			if err := r.attempts.forget(ctx, u.Unit); err != nil {
+				return err
+			}
+		}
+		if r.attempts.vanished(u.Unit) >= suspectAfter {
+			suspect = append(suspect, u)
+		} else {
+			sound = append(sound, u)
+		}
 	}
 	r.Progress.Start(len(todo), bytes)
 	for _, u := range sum.Units {
@@ -231,27 +262,8 @@ func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary)
 			r.Progress.Unit(u)
 		}
 	}
-	next := make(chan *UnitResult)
-	var wg sync.WaitGroup
-	for range max(1, min(r.Jobs, len(todo))) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for u := range next {
-				r.runUnit(ctx, u)
-				r.Progress.Unit(u)
-			}
-		}()
-	}
-	for _, u := range todo {
-		if ctx.Err() != nil {
-			u.Outcome, u.Err = Interrupted, context.Cause(ctx)
-			continue
-		}
-		next <- u
-	}
-	close(next)
-	wg.Wait()
+	r.runAtOnce(ctx, sound, r.Jobs)
+	r.runAtOnce(ctx, suspect, 1)
 	for _, u := range todo {
 		if u.Outcome != Done {
 			continue
@@ -269,6 +281,32 @@ func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary)
 			}
 		}
 	}
+	return nil
+}
+
+// runAtOnce runs units, jobs at a time.
+func (r *Runner) runAtOnce(ctx context.Context, units []*UnitResult, jobs int) {
+	next := make(chan *UnitResult)
+	var wg sync.WaitGroup
+	for range max(1, min(jobs, len(units))) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for u := range next {
+				r.runUnit(ctx, u)
+				r.Progress.Unit(u)
+			}
+		}()
+	}
+	for _, u := range units {
+		if ctx.Err() != nil {
+			u.Outcome, u.Err = Interrupted, context.Cause(ctx)
+			continue
+		}
+		next <- u
+	}
+	close(next)
+	wg.Wait()
 }
 
 func addTotals(a *lineage.Totals, b lineage.Totals) {
@@ -291,13 +329,7 @@ func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
 	again := func(attempt int, pause time.Duration, err error) {
 		log.Warn("unit will be tried again", "attempt", attempt, "pause", pause.Round(time.Millisecond), "error", err)
 	}
-	err := r.Retry.do(ctx, again, func() error {
-		u.Attempts++
-		run := &unitRun{Runner: r, unit: u.Unit}
-		commits, err := run.run(ctx)
-		u.Commits = commits
-		return err
-	})
+	err := r.attempt(ctx, u, again)
 	u.Elapsed = r.Now().Sub(begin)
 	switch {
 	case err == nil:
@@ -311,6 +343,39 @@ func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
 		u.Outcome, u.Err = Failed, err
 		log.Error("unit failed", "error", err, "attempts", u.Attempts)
 	}
+}
+
+// attempt runs a unit under the mark that shows when its process vanishes.
+func (r *Runner) attempt(ctx context.Context, u *UnitResult, again func(int, time.Duration, error)) error {
+	if n := r.attempts.vanished(u.Unit); n >= poisonAfter {
+		return fmt.Errorf("%d attempts: %w; when what took them down is mended, run it with --retry-failed", n, ErrPoison)
+	}
+	end, err := r.attempts.begin(ctx, u.Unit)
+	if err != nil {
+		return err
+	}
+	if err := r.failpoint("unit:" + u.Unit.Name); err != nil {
+		return err
+	}
+	err = r.Retry.do(ctx, again, func() error {
+		u.Attempts++
+		run := &unitRun{Runner: r, unit: u.Unit}
+		commits, err := run.run(ctx)
+		u.Commits = commits
+		return err
+	})
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	if eerr := end(cleanup); eerr != nil && err == nil {
+		// It only makes the unit look worse than it is.
+		r.Log.Warn("could not remove the mark of an attempt", "unit", u.Unit.Name, "error", eerr)
+	}
+	if err == nil {
+		if ferr := r.attempts.forget(ctx, u.Unit); ferr != nil {
+			r.Log.Warn("could not remove the marks of earlier attempts", "unit", u.Unit.Name, "error", ferr)
+		}
+	}
+	return err
 }
 
 // settle removes what the commits of this run replaced, and what earlier runs

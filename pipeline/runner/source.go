@@ -37,8 +37,9 @@ type sourceRun struct {
 // openRecording is a recording that was described.
 type openRecording struct {
 	*Recording
-	object int // index over the objects of the unit
-	source *rangeSource
+	object int // index of its first object over the objects of the unit
+	source pipeline.Source
+	reads  []*rangeSource // of its objects, then of what lies beside and was read
 	format pipeline.FormatSpec
 	desc   *pipeline.Description
 	attrs  map[string]string
@@ -63,11 +64,11 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 	opt.Reject = s.reject
 	dec, err := r.format.Format.Open(ctx, r.source, r.desc, sel, opt)
 	if err != nil {
-		return located("opening", r.Object.URI, err)
+		return located("opening", r.URI, err)
 	}
 	defer func() {
 		if cerr := dec.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("closing %s: %w", r.Object.URI, cerr)
+			err = fmt.Errorf("closing %s: %w", r.URI, cerr)
 		}
 	}()
 	window := newClockWindow(s, r)
@@ -84,7 +85,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			if c := context.Cause(ctx); c != nil {
 				return c
 			}
-			return located("reading", r.Object.URI, err)
+			return located("reading", r.URI, err)
 		}
 		if el.Batch == nil {
 			if err := s.forwardMark(el.Mark, byName); err != nil {
@@ -215,7 +216,7 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 		}
 	}
 	for _, p := range append(append([]pipeline.Problem{}, r.desc.Problems...), dec.Problems()...) {
-		q := lineage.Problem{URI: r.Object.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
+		q := lineage.Problem{URI: r.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
 		if p.Offset >= 0 {
 			off := p.Offset
 			q.Offset = &off

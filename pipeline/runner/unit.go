@@ -63,19 +63,26 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 
 // describe opens all recordings and collects what they say of themselves.
 func (u *unitRun) describe(ctx context.Context) error {
-	for i, r := range u.unit.Recordings {
-		src, err := r.store.Open(ctx, r.Object)
-		if err != nil {
-			return fmt.Errorf("opening %s: %w", r.Object.URI, err)
-		}
-		rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
-		format, err := u.formatOf(ctx, r, rs)
+	for _, r := range u.unit.Recordings {
+		o := &openRecording{Recording: r, object: len(u.objects)}
+		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
+			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
+			o.reads = append(o.reads, rs)
+			return rs
+		})
 		if err != nil {
 			return err
 		}
-		desc, err := format.Format.Describe(ctx, rs)
+		o.source = src
+		for _, obj := range r.Objects {
+			u.objects = append(u.objects, obj.URI)
+		}
+		if o.format, err = u.formatOf(ctx, r, src); err != nil {
+			return err
+		}
+		desc, err := o.format.Format.Describe(ctx, src)
 		if err != nil {
-			return located("describing", r.Object.URI, err)
+			return located("describing", r.URI, err)
 		}
 		attrs := make(map[string]string)
 		for k, v := range desc.Attributes {
@@ -83,12 +90,12 @@ func (u *unitRun) describe(ctx context.Context) error {
 		}
 		for k, v := range r.Attributes {
 			if old, ok := attrs[k]; ok && old != v {
-				return fmt.Errorf("%s: attribute %s is %q in the file but %q by its path: %w", r.Object.URI, k, old, v, pipeline.ErrSchema)
+				return fmt.Errorf("%s: attribute %s is %q in the file but %q by its path: %w", r.URI, k, old, v, pipeline.ErrSchema)
 			}
 			attrs[k] = v
 		}
-		u.opened = append(u.opened, &openRecording{Recording: r, object: i, source: rs, format: format, desc: desc, attrs: attrs})
-		u.objects = append(u.objects, r.Object.URI)
+		o.desc, o.attrs = desc, attrs
+		u.opened = append(u.opened, o)
 	}
 	var start int64
 	known := false
@@ -115,14 +122,15 @@ func located(doing, uri string, err error) error {
 // formatOf finds the format of a recording: the declared one, or by a look at
 // its first bytes.
 func (u *unitRun) formatOf(ctx context.Context, r *Recording, src pipeline.Source) (pipeline.FormatSpec, error) {
+	formats := u.Graph.Formats(r.Input)
 	if name := r.Input.Format; name != "" {
-		f, ok := u.Registry.Format(name)
+		f, ok := formats.Format(name)
 		if !ok {
 			return f, fmt.Errorf("input %s: unknown format %q", r.Input.Name, name)
 		}
 		return f, nil
 	}
-	return SniffObject(ctx, u.Registry, src)
+	return SniffObject(ctx, formats, src)
 }
 
 // bind fixes the graph for the tables that the recordings hold.
@@ -150,7 +158,7 @@ func (u *unitRun) bind() error {
 					seen[info.Table.Name] = info.Table
 					native = append(native, info.Table)
 				} else if !t.Schema.Equal(info.Table.Schema) {
-					return fmt.Errorf("%s: table %s has other columns than in the unit's other recordings: %w", o.Object.URI, t.Name, pipeline.ErrSchema)
+					return fmt.Errorf("%s: table %s has other columns than in the unit's other recordings: %w", o.URI, t.Name, pipeline.ErrSchema)
 				}
 			}
 		}
@@ -210,7 +218,7 @@ func declaredTypes(in *config.Input, o *openRecording) error {
 		for _, info := range o.desc.Tables {
 			if info.SchemaName != "" && match.Match(info.Table.Name) && plainType(info.SchemaName) != plainType(e.Type) {
 				return fmt.Errorf("%s: table %s is of type %s, but inputs.%s.tables.%s declares %s: %w",
-					o.Object.URI, info.Table.Name, info.SchemaName, in.Name, in.Tables.Entries[i].Key.Value, e.Type, pipeline.ErrSchema)
+					o.URI, info.Table.Name, info.SchemaName, in.Name, in.Tables.Entries[i].Key.Value, e.Type, pipeline.ErrSchema)
 			}
 		}
 	}
@@ -458,8 +466,11 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 		Inputs: []lineage.Input{}, Tables: []lineage.Table{},
 	}
 	for i, o := range u.opened {
-		c.Inputs = append(c.Inputs, lineage.Input{Input: o.Input.Name, URI: o.Object.URI, Size: o.Object.Size, ETag: o.Object.ETag,
-			Format: o.format.Format.Name(), Attributes: o.attrs, Read: o.source.read()})
+		for _, r := range o.reads {
+			obj := r.Object()
+			c.Inputs = append(c.Inputs, lineage.Input{Input: o.Input.Name, URI: obj.URI, Size: obj.Size, ETag: obj.ETag,
+				Format: o.format.Format.Name(), Attributes: o.attrs, Read: r.read()})
+		}
 		if i == 0 {
 			c.Attributes = make(map[string]string)
 			for k, v := range o.attrs {

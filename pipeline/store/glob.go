@@ -19,6 +19,7 @@ import (
 //	**         as a whole segment: any number of segments, also none; at the
 //	           end: everything below
 //	\          takes the next character as it is
+//	/          at the end: all that lies directly in the folder and is not hidden
 //
 // Where a text can be divided in several ways, what stands further left takes
 // as much as it can: {logger}_{n}.bag cuts cam_front_3.bag at the last
@@ -55,8 +56,15 @@ func ParsePattern(uri string) (*Pattern, error) {
 	if i := strings.IndexAny(loc.host, `{}*?[]\`); i >= 0 {
 		return nil, &PatternError{uri, loc.start - 1 - len(loc.host) + i, "the first part of a " + loc.scheme + " URI cannot have wildcards"}
 	}
-	if loc.path == "" || strings.HasSuffix(loc.path, "/") {
-		return nil, &PatternError{uri, len(uri), "a pattern names objects, not a directory: end it in a name, * or **"}
+	if strings.HasSuffix(uri, "/") {
+		p, err := ParsePattern(uri + "[^.]*")
+		if err == nil {
+			p.text = uri
+		}
+		return p, err
+	}
+	if loc.path == "" {
+		return nil, &PatternError{uri, len(uri), "a pattern names objects: end it in a name, a folder with a slash, * or **"}
 	}
 	// Unescape up to the first wildcard: that much is literal.
 	c := compiler{uri: uri, src: loc.path, shift: loc.start, seen: make(map[string]bool)}
@@ -90,6 +98,9 @@ func ParsePattern(uri string) (*Pattern, error) {
 
 // String returns the text of the pattern.
 func (p *Pattern) String() string { return p.text }
+
+// Literal returns the key in the store at Root of a pattern without wildcards.
+func (p *Pattern) Literal() (string, bool) { return p.prefix, p.match == nil }
 
 // Captures returns the names in the order of the pattern.
 func (p *Pattern) Captures() []string { return p.captures }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -104,6 +105,9 @@ func (w *s3Writer) inFlight() int {
 	return 0
 }
 
+// startTime bounds the wait for the answer to the start of an upload.
+const startTime = 5 * time.Second
+
 // sendPart begins to upload buf, after the part before it has arrived.
 func (w *s3Writer) sendPart(ctx context.Context) error {
 	if err := w.wait(); err != nil {
@@ -114,7 +118,11 @@ func (w *s3Writer) sendPart(ctx context.Context) error {
 	}
 	s := w.store
 	if w.upload == "" {
-		out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		// A cancelled request may have started an upload that nobody knows of,
+		// and so nobody aborts: its answer is waited for.
+		start, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
+		defer cancel()
+		out, err := s.client.CreateMultipartUpload(start, &s3.CreateMultipartUploadInput{
 			Bucket: &s.bucket, Key: s.full(w.key), ChecksumAlgorithm: s.checksum,
 		})
 		if err != nil {
