@@ -23,8 +23,9 @@ def ros2_name(name):
 def main():
     work = pathlib.Path(sys.argv[1])
     ros1, ros2 = get_typestore(Stores.ROS1_NOETIC), get_typestore(Stores.ROS2_JAZZY)
-    with open(work / "ros1.mcap", "rb") as source, open(work / "ros2.mcap", "wb") as target, BagWriter(work / "ros1.bag") as bag:
-        bag.set_compression(BagWriter.CompressionFormat.LZ4)
+    bag = BagWriter(work / "ros1.bag")
+    bag.set_compression(BagWriter.CompressionFormat.LZ4)
+    with open(work / "ros1.mcap", "rb") as source, open(work / "ros2.mcap", "wb") as target, bag:
         mcap = Writer(target, chunk_size=CHUNK, compression=CompressionType.ZSTD)
         mcap.start("ros2")
         connections, channels = {}, {}
@@ -42,7 +43,7 @@ def main():
                 log_time=message.log_time,
                 publish_time=message.publish_time,
                 sequence=message.sequence,
-                data=bytes(ros1.ros1_to_cdr(message.data, name)),
+                data=bytes(ros2.ros1_to_cdr(message.data, name)),
             )
         mcap.finish()
 

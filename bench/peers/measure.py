@@ -1,10 +1,13 @@
 """Runs commands on chosen cores and measures what they take."""
 
 import os
+import pathlib
 import shutil
 import statistics
 import subprocess
 import time
+
+import pyarrow.parquet
 
 
 def size(path):
@@ -35,6 +38,11 @@ def once(command, out, cores):
     return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, size(out) if out else 0)
 
 
+def rows(path):
+    """The rows of all Parquet files below a directory."""
+    return sum(pyarrow.parquet.read_metadata(f).num_rows for f in pathlib.Path(path).rglob("*.parquet"))
+
+
 def medians(samples):
     return Sample(*(statistics.median(getattr(s, k) for s in samples) for k in ("wall", "cpu", "peak", "output")))
 
@@ -44,6 +52,7 @@ def compare(title, peers, rounds, cores):
     (name, command, output directory or None); the first is what the others are
     compared with, in CPU and in wall time."""
     samples = {name: [] for name, _, _ in peers}
+    want = None
     for _ in range(rounds):
         for name, command, out in peers:
             if samples[name] is None:
@@ -53,6 +62,10 @@ def compare(title, peers, rounds, cores):
                 continue
             try:
                 samples[name].append(once(command, out, cores))
+                found = rows(out) if out else 0
+                want = want or found
+                if found and found != want:
+                    raise RuntimeError(f"{found} rows, not {want}")
             except (RuntimeError, OSError) as e:
                 print(f"{name}: {e}", flush=True)
                 samples[name] = None

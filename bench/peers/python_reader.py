@@ -7,14 +7,23 @@ LIBRARY is mcap or rosbags. Where DIRECTORY is - nothing is written, only
 decoded. Prints the number of messages.
 """
 
+import functools
 import pathlib
 import sys
 
-import numpy
 import pyarrow
 import pyarrow.parquet
 
 BATCH = 20_000
+
+
+@functools.cache
+def fields_of(cls):
+    """The fields of a message class; none for other classes."""
+    if cls.__module__ in ("builtins", "numpy"):
+        return ()
+    names = getattr(cls, "__dataclass_fields__", None) or getattr(cls, "__slots__", ())
+    return tuple(n for n in names if not n.startswith("_"))
 
 
 class Table:
@@ -37,12 +46,9 @@ class Table:
         column.append(value)
 
     def flatten(self, prefix, message):
-        names = getattr(message, "__slots__", None) or list(message.__dataclass_fields__)
-        for name in names:
-            if name.startswith("_"):
-                continue
+        for name in fields_of(type(message)):
             value = getattr(message, name)
-            if hasattr(value, "__slots__") and not isinstance(value, (str, bytes, list, tuple, numpy.ndarray, float, int)):
+            if fields_of(type(value)):
                 self.flatten(f"{prefix}{name}.", value)
             else:
                 self.put(prefix + name, value)

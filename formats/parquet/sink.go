@@ -65,7 +65,7 @@ func Spec() pipeline.SinkSpec {
 			"With types: lake, integers are int32, int64 or decimal(20,0), ts is TIMESTAMP(MICROS) with ts_ns beside it as exact nanoseconds, " +
 			"and other times are int64 nanoseconds whose names end in _ns. Rows of a row group are sorted by recording_id and ts.",
 		Example:   sinkExample,
-		Behaviour: 1,
+		Behaviour: 2,
 		Config:    func() any { return new(SinkConfig) },
 		New: func(ctx context.Context, config any, env pipeline.Env) (pipeline.Sink, error) {
 			return newSink(ctx, config.(*SinkConfig), env)
