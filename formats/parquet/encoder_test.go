@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -109,7 +110,7 @@ func (f fatalf) Errorf(format string, args ...any) { f.T.Fatalf("%s", fmt.Sprint
 func TestPagesAcrossBatches(t *testing.T) {
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
-	const rows = 70_000
+	const rows = 40_000
 	fields := []arrow.Field{
 		{Name: "number", Type: arrow.Float64Type, Nullable: true},
 		{Name: "list", Type: arrow.ListOf(arrow.Int32Type), Nullable: true},
@@ -161,11 +162,102 @@ func TestPagesAcrossBatches(t *testing.T) {
 	defer rec.Release()
 	opt := WriterOptions{Allocator: mem}
 	want := encodeWith(t, rec, opt, rows)
-	for _, size := range []int{1025, 9_999, 32 << 10, 69_000} {
+	for _, size := range []int{1025, 9_999, 39_000} {
 		opt.Workers = size % 3
 		if got := encodeWith(t, rec, opt, size); !bytes.Equal(got, want) {
 			t.Errorf("batches of %d rows: %d bytes differ from %d", size, len(got), len(want))
 		}
 	}
 	compareWithParquetGo(t, rec, WriterOptions{})
+}
+
+// Lists of structs of lists, with nulls and empty lists at every level, and a
+// string that is larger than a page.
+func TestDeepNulls(t *testing.T) {
+	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
+	defer mem.AssertSize(t, 0)
+	inner := arrow.StructOf(
+		arrow.Field{Name: "id", Type: arrow.Int64Type},
+		arrow.Field{Name: "weights", Type: arrow.ListOf(arrow.Float64Type), Nullable: true},
+		arrow.Field{Name: "pair", Type: arrow.FixedSizeListOf(2, arrow.Int32Type), Nullable: true},
+		arrow.Field{Name: "name", Type: arrow.StringType, Nullable: true},
+		arrow.Field{Name: "big", Type: arrow.Uint64Type, Nullable: true},
+	)
+	fields := []arrow.Field{{Name: "objects", Type: arrow.ListOf(inner), Nullable: true}, {Name: "text", Type: arrow.StringType}}
+	objects, text := column.New(mem, fields[0].Type), column.New(mem, fields[1].Type)
+	const rows = 3000
+	item := objects.Children[0]
+	n := 0
+	for i := range rows {
+		if text.AppendString(fmt.Sprint(i)); i == rows/2 {
+			text.Truncate(i)
+			text.AppendString(strings.Repeat("a long text ", 3<<20/12))
+		}
+		if i%7 == 0 {
+			objects.AppendNull()
+			continue
+		}
+		for range i % 4 {
+			n++
+			if n%11 == 0 {
+				item.AppendNull()
+				continue
+			}
+			id, weights, pair, name, big := item.Children[0], item.Children[1], item.Children[2], item.Children[3], item.Children[4]
+			id.AppendInt64(int64(n))
+			if n%5 == 0 {
+				weights.AppendNull()
+			} else {
+				for k := range n % 3 {
+					if (n+k)%4 == 0 {
+						weights.Children[0].AppendNull()
+					} else {
+						weights.Children[0].AppendFloat64(float64(n))
+					}
+				}
+				weights.CloseValue(weights.Children[0].N)
+			}
+			if n%6 == 0 {
+				pair.AppendNull()
+			} else {
+				pair.Children[0].AppendInt32(int32(n))
+				pair.Children[0].AppendInt32(-1)
+				pair.N++
+			}
+			if n%3 == 0 {
+				name.AppendNull()
+			} else {
+				name.AppendString(fmt.Sprintf("object %d", n%50))
+			}
+			if n%9 == 0 {
+				big.AppendNull()
+			} else {
+				big.AppendInt64(int64(-n)) // beyond 2^63, unsigned
+			}
+			item.N++
+		}
+		objects.CloseValue(item.N)
+	}
+	cols := []arrow.Array{objects.Finish(), text.Finish()}
+	rec := arrow.NewRecord(arrow.NewSchema(fields, nil), cols, rows)
+	cols[0].Release()
+	cols[1].Release()
+	defer rec.Release()
+	opt := WriterOptions{Allocator: mem, RowGroupRows: 1200}
+	want := encodeWith(t, rec, opt, rows)
+	for _, size := range []int{1, 1100} {
+		if got := encodeWith(t, rec, opt, size); !bytes.Equal(got, want) {
+			t.Errorf("batches of %d rows: %d bytes differ from %d", size, len(got), len(want))
+		}
+	}
+	compareWithParquetGo(t, rec, opt)
+	_, got, err := tryRead(mem, want, pipeline.Selection{}, pipeline.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range expected(t, rec, Mapping{}, opt.RowGroupRows) {
+		if !slices.Equal(got[i], row) {
+			t.Fatalf("row %d:\n got %v\nwant %v", i, got[i], row)
+		}
+	}
 }
