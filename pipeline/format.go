@@ -53,6 +53,14 @@ type Typed interface {
 	KnownTable(typeName string) (*Table, error)
 }
 
+// LakeReader is implemented by the format in which outputs keep tables.
+type LakeReader interface {
+	Format
+	// OfLake returns the format as steps over a lake read it: with the types
+	// that the tables had before they were written, where files tell.
+	OfLake() Format
+}
+
 // Description is what is in a recording.
 type Description struct {
 	Format      string

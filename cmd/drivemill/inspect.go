@@ -92,7 +92,7 @@ func findRecordings(ctx context.Context, reg *pipeline.Registry, uris []string) 
 		if err != nil {
 			return nil, err
 		}
-		found, err := recording.Find(ctx, reg, st, pat, nil)
+		found, err := recording.Find(ctx, reg, st, pat, recording.Options{})
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -207,7 +208,10 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 		asJSON := fs.Bool("json", false, "print one JSON object")
 		logFormat := fs.String("log-format", "", "text or json")
 		var allowLoss bool
+		jobs, workers := 1, runtime.GOMAXPROCS(0)
 		if judge {
+			fs.IntVar(&jobs, "jobs", jobs, "units of reduce steps that run at once")
+			fs.IntVar(&workers, "workers", workers, "goroutines that each decoder, stage and encoder of a unit may use")
 			fs.BoolVar(&allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
 		}
 		return func(ctx context.Context, env *environment, args []string) error {
@@ -223,7 +227,7 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 			if err != nil {
 				return err
 			}
-			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Now: time.Now, Failpoint: failpoint}
+			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Workers: workers, Now: time.Now, Failpoint: failpoint}
 			rep, err := do(ctx, r, m)
 			if err != nil {
 				return err

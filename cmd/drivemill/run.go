@@ -291,6 +291,12 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 		sec := s.Elapsed.Seconds()
 		fmt.Fprintf(w, "read %s, wrote %s in %d files, %.1f s, %.1f MB/s\n", explore.Bytes(s.Bytes), explore.Bytes(s.Written), s.Files, sec, float64(s.Bytes)/1e6/max(sec, 1e-3))
 	}
+	for _, step := range s.Steps {
+		fmt.Fprintf(w, "\nstep %s\n", step.Step)
+		if err := printSummary(w, step, dry); err != nil {
+			return err
+		}
+	}
 	for root, sw := range s.Sweeps {
 		if len(sw.Files) > 0 {
 			fmt.Fprintf(w, "%d superseded files removed from %s\n", len(sw.Files), root)
@@ -301,6 +307,13 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 
 // printSummaryJSON prints one JSON object that scripts can rely on.
 func printSummaryJSON(w io.Writer, s *runner.Summary) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(summaryJSON(s))
+}
+
+// summaryJSON is a summary as scripts read it.
+func summaryJSON(s *runner.Summary) any {
 	type unit struct {
 		Unit     string   `json:"unit"`
 		Slot     string   `json:"slot"`
@@ -318,6 +331,7 @@ func printSummaryJSON(w io.Writer, s *runner.Summary) error {
 		Bytes   int64          `json:"bytes_read"`
 		Written int64          `json:"bytes_written"`
 		Seconds float64        `json:"seconds"`
+		Steps   map[string]any `json:"steps,omitempty"` // of reduce
 	}{Run: s.RunID, Units: []unit{}, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
 	for _, u := range s.Units {
 		x := unit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
@@ -329,7 +343,11 @@ func printSummaryJSON(w io.Writer, s *runner.Summary) error {
 		}
 		out.Units = append(out.Units, x)
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	return enc.Encode(out)
+	for _, step := range s.Steps {
+		if out.Steps == nil {
+			out.Steps = make(map[string]any)
+		}
+		out.Steps[step.Step] = summaryJSON(step)
+	}
+	return out
 }

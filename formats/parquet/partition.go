@@ -30,6 +30,10 @@ type partitionKey struct {
 
 // newPartitionKey finds what a key of the configuration is in table t.
 func newPartitionKey(t *pipeline.Table, k pipeline.Text) (partitionKey, error) {
+	if i := t.Column(k.Value); i >= 0 && (k.Value == keyDriveDate || k.Value == keyMonth) && isText(t.Schema.Field(i).Type) {
+		// A table read from a lake brings the keys of its partitions along.
+		return partitionKey{name: k.Value, column: i}, nil
+	}
 	switch k.Value {
 	case keyDriveDate:
 		return partitionKey{name: keyDriveDate, column: -1}, nil
@@ -57,6 +61,8 @@ func newPartitionKey(t *pipeline.Table, k pipeline.Text) (partitionKey, error) {
 	return partitionKey{}, k.Issuef(0, "column %s of table %s is %s: only strings, integers, booleans and dates make partitions",
 		k.Value, t.Name, t.Schema.Field(i).Type)
 }
+
+func isText(t arrow.DataType) bool { return t.ID() == arrow.STRING || t.ID() == arrow.DICTIONARY }
 
 // value is the value of the key in row i; ok is false for null.
 func (k partitionKey) value(driveDate string, rec arrow.Record, i int) (v string, ok bool) {

@@ -32,7 +32,14 @@ func FormatSpec() pipeline.FormatSpec {
 }
 
 // Reader is the format.
-type Reader struct{}
+type Reader struct {
+	// restore gives tables that drivemill wrote the times of their source back:
+	// exact ones, in place of the two forms in which they are kept for engines.
+	restore bool
+}
+
+// OfLake implements pipeline.LakeReader.
+func (Reader) OfLake() pipeline.Format { return Reader{restore: true} }
 
 // Name is the name of the format.
 func (Reader) Name() string { return FormatName }
@@ -50,7 +57,7 @@ type fileIndex struct {
 }
 
 // Describe reads the footer.
-func (Reader) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
+func (r Reader) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
 	obj := src.Object()
 	fail := func(err error) error {
 		return &pipeline.DecodeError{Object: obj.URI, Format: FormatName, Offset: -1, Record: -1, Err: err}
@@ -104,14 +111,14 @@ func (Reader) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Desc
 		d.Compression = append(d.Compression, *c)
 	}
 	slices.SortFunc(d.Compression, func(a, b pipeline.Compression) int { return strings.Compare(a.Codec, b.Codec) })
-	info.Table = newTable(obj, meta, idx.columns)
+	info.Table = newTable(obj, meta, idx, r.restore)
 	d.Tables = []pipeline.TableInfo{info}
 	return d, nil
 }
 
 // newTable names the table after the object and describes its columns with
 // what drivemill wrote about them, where it did.
-func newTable(obj pipeline.Object, meta *format.FileMetaData, columns []*readNode) *pipeline.Table {
+func newTable(obj pipeline.Object, meta *format.FileMetaData, idx *fileIndex, restore bool) *pipeline.Table {
 	t := &pipeline.Table{Name: strings.TrimSuffix(path.Base(strings.ReplaceAll(obj.Key, "\\", "/")), ".parquet")}
 	about := make(map[string]columnMeta)
 	for _, kv := range meta.KeyValueMetadata {
@@ -127,8 +134,11 @@ func newTable(obj pipeline.Object, meta *format.FileMetaData, columns []*readNod
 			about[c.Name] = c
 		}
 	}
-	fields := make([]arrow.Field, len(columns))
-	for i, n := range columns {
+	if restore {
+		idx.columns = restoreTimes(idx.columns, about)
+	}
+	fields := make([]arrow.Field, len(idx.columns))
+	for i, n := range idx.columns {
 		fields[i] = n.field()
 		c := about[n.name]
 		fields[i].Metadata = pipeline.FieldMeta(pipeline.MetaUnit, c.Unit, pipeline.MetaDescription, c.Description, pipeline.MetaSource, c.Source)
@@ -143,6 +153,28 @@ func newTable(obj pipeline.Object, meta *format.FileMetaData, columns []*readNod
 	}
 	t.Schema = arrow.NewSchema(fields, nil)
 	return t
+}
+
+// restoreTimes undoes what the lake does to times: x in microseconds for query
+// engines with the exact x_ns beside, or x_ns alone, become x in nanoseconds.
+func restoreTimes(columns []*readNode, about map[string]columnMeta) []*readNode {
+	out := slices.Clone(columns)
+	for i, n := range columns {
+		name, ok := strings.CutSuffix(n.name, "_ns")
+		if !ok || n.leaf == nil || n.list || about[n.name].Type != arrow.TimeType.String() || !arrow.TypeEqual(n.typ, arrow.Int64Type) {
+			continue
+		}
+		leaf := *n.leaf
+		leaf.typ = arrow.TimeType
+		exact := *n
+		exact.name, exact.typ, exact.leaf = name, arrow.TimeType, &leaf
+		about[name] = about[n.name]
+		out[i] = &exact
+		if at := slices.IndexFunc(columns, func(o *readNode) bool { return o.name == name }); at >= 0 {
+			out[at], out[i] = &exact, nil
+		}
+	}
+	return slices.DeleteFunc(out, func(n *readNode) bool { return n == nil })
 }
 
 // Open starts decoding. Rows come as they lie in the file; the time range

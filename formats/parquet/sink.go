@@ -180,7 +180,7 @@ func (s *sink) bindTable(t *pipeline.Table) (*lakeTable, error) {
 		lt.keys = append(lt.keys, key)
 		if key.column >= 0 && !key.month {
 			f := t.Schema.Field(key.column)
-			if role, _ := f.Metadata.GetValue(pipeline.MetaRole); role != pipeline.RoleAttribute {
+			if role, _ := f.Metadata.GetValue(pipeline.MetaRole); role != pipeline.RoleAttribute || key.name == keyDriveDate || key.name == keyMonth {
 				drop[f.Name] = true
 			}
 		}

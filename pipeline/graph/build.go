@@ -326,6 +326,11 @@ func (b *build) make(n *node, env pipeline.Env) error {
 func (b *build) formats(in *config.Input, env pipeline.Env) (*inputFormats, error) {
 	out := &inputFormats{registry: b.reg}
 	rec := &recorder{Env: env}
+	if spec, ok := b.reg.Format(in.Format); ok && in.Output != "" {
+		if f, ok := spec.Format.(pipeline.LakeReader); ok {
+			out.registry = out.registry.With(f.OfLake())
+		}
+	}
 	for _, s := range in.FormatSettings() {
 		spec, ok := b.reg.Format(s.Name)
 		if !ok || s.Config == nil {

@@ -161,26 +161,31 @@ func known(formats []pipeline.Format, typeName string) *pipeline.Table {
 			found = t
 			continue
 		}
-		if found = union(found, t); found == nil {
+		if found = Union(found, t); found == nil {
 			return nil
 		}
 	}
 	return found
 }
 
-// union returns a table with the columns and clocks of both, nil where they
+// Union returns a table with the columns and clocks of both, nil where they
 // contradict each other.
-func union(a, b *pipeline.Table) *pipeline.Table {
+func Union(a, b *pipeline.Table) *pipeline.Table {
 	fields := slices.Clone(a.Schema.Fields())
 	for _, f := range b.Schema.Fields() {
 		i := a.Column(f.Name)
 		if i < 0 {
+			f.Nullable = true
 			fields = append(fields, f)
 			continue
 		}
+		fields[i].Nullable = fields[i].Nullable || f.Nullable
 		if !arrow.TypeEqual(fields[i].Type, f.Type) {
 			return nil
 		}
+	}
+	for i := range a.Schema.NumFields() {
+		fields[i].Nullable = fields[i].Nullable || b.Column(fields[i].Name) < 0
 	}
 	out := a.With(arrow.NewSchema(fields, nil))
 	out.Clocks = slices.Clone(a.Clocks)

@@ -27,6 +27,7 @@ type Recording struct {
 	Captures map[string]string
 
 	store pipeline.Store
+	zip   *store.Zip // that holds the objects, where it was opened already
 }
 
 // New returns the recording that objects of a store make, as Find found it.
@@ -46,14 +47,31 @@ func (r *Recording) Bytes() int64 {
 	return n
 }
 
-// Find lists the recordings that a pattern matches, in order of key. keep, where
-// not nil, says which objects to look at.
-func Find(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, pat *store.Pattern, keep func(pipeline.Object) bool) ([]*Recording, error) {
+// Options of Find.
+type Options struct {
+	// Keep says which objects to look at; nil: all.
+	Keep func(pipeline.Object) bool
+	// Skipped is told which members of archives are no recordings, and why.
+	Skipped func(uri, why string)
+}
+
+// Find lists the recordings that a pattern matches, in order of key. Members of
+// zips that have the name of a recording are recordings of their own.
+func Find(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, pat *store.Pattern, opt Options) ([]*Recording, error) {
 	var found []*Recording
 	add := func(obj pipeline.Object, captures map[string]string) error {
-		if keep == nil || keep(obj) {
-			found = append(found, &Recording{URI: obj.URI, Objects: []pipeline.Object{obj}, Captures: captures, store: st})
+		if opt.Keep != nil && !opt.Keep(obj) {
+			return nil
 		}
+		if isZip(obj.Key) {
+			members, err := findMembers(ctx, reg, st, obj, opt)
+			for _, m := range members {
+				m.Captures = captures
+			}
+			found = append(found, members...)
+			return err
+		}
+		found = append(found, &Recording{URI: obj.URI, Objects: []pipeline.Object{obj}, Captures: captures, store: st})
 		return nil
 	}
 	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
@@ -66,6 +84,9 @@ func Find(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, pat *s
 		key, ok := pat.Literal()
 		if !ok {
 			return nil, err
+		}
+		if found, zerr := findMember(ctx, st, key); found != nil || zerr != nil {
+			return found, zerr
 		}
 		objects, lerr := folder(ctx, st, key)
 		if lerr != nil || len(objects) == 0 {
@@ -201,7 +222,7 @@ type source struct {
 }
 
 func (s *source) open(ctx context.Context, obj pipeline.Object) (pipeline.Source, error) {
-	src, err := s.recording.store.Open(ctx, obj)
+	src, err := s.recording.openObject(ctx, obj)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", obj.URI, err)
 	}
@@ -231,7 +252,7 @@ func (s *source) Beside(ctx context.Context, name string) (pipeline.Source, erro
 	if src := s.beside[key]; src != nil {
 		return src, nil
 	}
-	obj, err := s.recording.store.Stat(ctx, key)
+	obj, err := s.recording.stat(ctx, key)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,14 @@
 package recording_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +72,7 @@ func find(t *testing.T, keys []string, pattern string) []*recording.Recording {
 	}
 	reg := new(pipeline.Registry)
 	reg.AddFormat(pipeline.FormatSpec{Format: parted{}})
-	found, err := recording.Find(ctx, reg, st, pat, nil)
+	found, err := recording.Find(ctx, reg, st, pat, recording.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +107,72 @@ func TestFind(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", c.pattern, got, c.want)
 			}
 		})
+	}
+}
+
+// Members of a zip are recordings, junk is named.
+func TestFindMembers(t *testing.T) {
+	ctx := context.Background()
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for _, name := range []string{"q/a.0.log", "q/a.1.log", "q/readme.txt", "__MACOSX/q/._a.0.log", "../evil.log"} {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(f, name)
+	}
+	w.Close()
+	base, err := store.Open(ctx, "mem://members")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := base.Put(ctx, "v1/quarter.ZIP", buf.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	reg := new(pipeline.Registry)
+	reg.AddFormat(pipeline.FormatSpec{Format: parted{}, Extensions: []string{"log"}})
+	for _, c := range []struct{ pattern, want, skipped string }{
+		{"mem://members/{v}/*", "quarter.ZIP!q/a.0.log: a.0.log a.1.log", "../evil.log __MACOSX/q/._a.0.log q/readme.txt"},
+		{"mem://members/v1/quarter.ZIP!q/a.1.log", "quarter.ZIP!q/a.1.log: a.1.log", ""},
+	} {
+		pat, err := store.ParsePattern(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := store.Open(ctx, pat.Root())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var skipped []string
+		found, err := recording.Find(ctx, reg, st, pat, recording.Options{Skipped: func(uri, why string) {
+			_, name, _ := strings.Cut(uri, "!")
+			skipped = append(skipped, name)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err != nil || len(found) != 1 || !strings.HasSuffix(found[0].URI, c.want[:strings.Index(c.want, ":")]) {
+			t.Fatalf("%s: %s, %v", c.pattern, show(found), err)
+		}
+		slices.Sort(skipped)
+		if got := strings.Join(skipped, " "); got != c.skipped {
+			t.Errorf("%s: skipped %s", c.pattern, got)
+		}
+		// As a shard opens it: from its keys alone.
+		again := recording.New(st, found[0].URI, found[0].Objects)
+		src, err := again.Open(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := pipeline.Parts(src)[len(pipeline.Parts(src))-1]
+		r, err := last.Reader(ctx, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := io.ReadAll(r); string(data) != "q/a.1.log" || err != nil {
+			t.Errorf("read %q, %v", data, err)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func newClockWindow(s *sourceRun, r *openRecording) *clockWindow {
 // check returns what is left of a decoded batch, nil for nothing. It takes
 // over the batch.
 func (w *clockWindow) check(b *pipeline.Batch) (*pipeline.Batch, error) {
-	name, ok := w.columns[b.Table.Name]
+	name, ok := w.columns[w.opened.name(b.Table.Name)]
 	if !ok {
 		return b, nil
 	}

@@ -32,6 +32,8 @@ type Report struct {
 	Bytes   int64                  `json:"bytes_read"`
 	Written int64                  `json:"bytes_written"`
 	Files   int                    `json:"files"`
+	// Steps are the steps of reduce that ran after the units.
+	Steps map[string]StepReport `json:"steps,omitempty"`
 	// Broken are the limits that the run is beyond. Without any it is a success.
 	Broken []string `json:"broken,omitempty"`
 	// Ended says that every unit has a recorded end: running the shards again
@@ -44,6 +46,11 @@ type TableTotals struct {
 	Rows  int64 `json:"rows"`
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
+}
+
+// StepReport is what became of a step of reduce.
+type StepReport struct {
+	Units int `json:"units"` // groups of files; all are done
 }
 
 // FailedUnit is a unit that failed for good, and why.
@@ -77,6 +84,13 @@ func (r *Runner) Finish(ctx context.Context, m *Manifest, limits config.Limits) 
 			return rep, fmt.Errorf("settling %s: %w", l.root, err)
 		}
 	}
+	if rep.Success() {
+		sum := &Summary{}
+		if err := r.reduce(ctx, sum); err != nil {
+			return rep, err
+		}
+		rep.count(sum)
+	}
 	kind := "COMPLETE"
 	if !rep.Success() {
 		kind = "FAIL"
@@ -102,6 +116,14 @@ func (r *Runner) Status(ctx context.Context, m *Manifest, limits config.Limits) 
 		rep.Broken = broken(limits, rep)
 	}
 	return rep, err
+}
+
+// count adds the tables that steps of reduce have in the lake now.
+func (p *Report) count(sum *Summary) {
+	p.Steps = make(map[string]StepReport)
+	for _, s := range sum.Steps {
+		p.Steps[s.Step] = StepReport{Units: len(s.Units)}
+	}
 }
 
 // mark leaves _SUCCESS or _PARTIAL in the run's folder of each lake.

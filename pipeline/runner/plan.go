@@ -25,6 +25,9 @@ type Recording struct {
 	*recording.Recording
 	Input      *config.Input
 	Attributes map[string]string // captures and constants
+	// Of a file of a lake: the table it is a part of, and what tells its content
+	// wherever it lies.
+	table, content string
 }
 
 // Unit is the atom of work, retry and commit: one recording, or all
@@ -72,13 +75,16 @@ const (
 func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 	p := r.Graph.Pipeline
 	joined := len(p.Inputs) > 1 && sameGroups(p.Inputs)
+	if p.Step != "" && len(p.Inputs) > 1 && !joined && slices.ContainsFunc(p.Inputs, func(in *config.Input) bool { return len(in.Group) > 0 }) {
+		return nil, &pipeline.Issue{Pos: p.Inputs[0].Pos, Path: p.Inputs[0].Path, Message: "the inputs of a step are grouped alike, or not at all"}
+	}
 	units := make(map[string]*Unit)
 	for _, in := range p.Inputs {
 		found, err := r.find(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == 0 {
+		if len(found) == 0 && in.Output == "" {
 			return nil, fmt.Errorf("input %s: nothing matches %s: %w", in.Name, in.URI.Value, pipeline.ErrNotFound)
 		}
 		for _, rec := range found {
@@ -110,6 +116,10 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 func (u *Unit) identity() string {
 	var b strings.Builder
 	for _, r := range u.Recordings {
+		if r.content != "" {
+			fmt.Fprintf(&b, "%s\x00%s\x00", r.Input.Name, r.content)
+			continue
+		}
 		for _, o := range r.Objects {
 			fmt.Fprintf(&b, "%s\x00%d\x00%s\x00", r.Input.Name, o.Size, o.ETag)
 		}
@@ -135,6 +145,9 @@ func sameGroups(inputs []*config.Input) bool {
 // it from other units: where the recording lies, or the values by which the
 // input is grouped.
 func logicalInput(in *config.Input, rec *Recording, joined bool) (name, key string, err error) {
+	if len(in.Group) == 0 && in.Output != "" {
+		return "all", "all", nil
+	}
 	if len(in.Group) == 0 {
 		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.URI), nil
 	}
@@ -169,6 +182,9 @@ func recordingID(uri string) string {
 
 // find lists the recordings of an input in order of their keys.
 func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, error) {
+	if in.Output != "" {
+		return r.findLake(ctx, in)
+	}
 	pat, err := store.ParsePattern(in.URI.Value)
 	if err != nil {
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
@@ -186,7 +202,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	own, ownFile := 0, r.ownFile()
-	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, func(obj pipeline.Object) bool {
+	keep := func(obj pipeline.Object) bool {
 		for _, p := range skip {
 			if _, ok := p.Match(obj.Key); ok {
 				return false
@@ -197,7 +213,13 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 			return false
 		}
 		return true
-	})
+	}
+	skipped := func(uri, why string) {
+		if r.Log != nil {
+			r.Log.Info("a member of an archive is left out", "input", in.Name, "uri", uri, "why", why)
+		}
+	}
+	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, recording.Options{Keep: keep, Skipped: skipped})
 	if err != nil {
 		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
 	}

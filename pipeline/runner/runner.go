@@ -23,7 +23,7 @@ type Runner struct {
 	Graph     *graph.Graph
 	OpenStore func(ctx context.Context, uri string) (pipeline.Store, error)
 	Log       *slog.Logger
-	Progress  Progress
+	Progress  Progress        // nil: nobody is told
 	Allocator arrow.Allocator // nil: Go's
 	Binary    lineage.Binary
 
@@ -48,9 +48,13 @@ type Runner struct {
 	lakes    []*lake
 	attempts *attempts
 	eventDir string // where events lie; empty: the run's folder
-	quarMu   sync.Mutex
-	told     sync.Map // warnings that are given once in a run
-	alloc    arrow.Allocator
+	// In a step of reduce: the outputs that were written before, and by which
+	// pipeline.
+	written []graph.NamedSink
+	owner   map[string]string
+	quarMu  *sync.Mutex
+	told    *sync.Map // warnings that are given once in a run
+	alloc   arrow.Allocator
 }
 
 // poolBytes bounds the free buffers that units keep for each other.
@@ -91,12 +95,14 @@ type UnitResult struct {
 // Summary is how a run ended.
 type Summary struct {
 	RunID   string
+	Step    string // of reduce; empty: the pipeline itself
 	Units   []*UnitResult
 	Totals  lineage.Totals // of the units done in this run
 	Bytes   int64          // of the inputs of the units done
 	Written int64          // bytes of the files written
 	Files   int
 	Sweeps  map[string]*Sweep // by lake
+	Steps   []*Summary        // of the steps of reduce
 	Elapsed time.Duration
 }
 
@@ -149,7 +155,7 @@ func (r *Runner) failpoint(name string) error {
 // of single units are in the summary, and the other units are done.
 func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	begin := r.Now()
-	sum := &Summary{RunID: r.RunInfo.RunID, Sweeps: make(map[string]*Sweep)}
+	sum := &Summary{RunID: r.RunInfo.RunID, Step: r.Graph.Pipeline.Step, Sweeps: make(map[string]*Sweep)}
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err
 	}
@@ -168,6 +174,12 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	if err == nil {
 		err = r.settle(ctx, sum)
 	}
+	if err == nil && r.Graph.Pipeline.Step != "" && ctx.Err() == nil {
+		err = r.retire(ctx, units)
+	}
+	if err == nil && ctx.Err() == nil && sum.Failure() == nil {
+		err = r.reduce(ctx, sum)
+	}
 	sum.Elapsed = r.Now().Sub(begin)
 	if e := r.sendEnd(ctx, sum, err); err == nil {
 		err = e
@@ -177,6 +189,10 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 
 // openLakes finds the places the outputs write to and what is done there.
 func (r *Runner) openLakes(ctx context.Context) error {
+	r.quarMu, r.told = new(sync.Mutex), new(sync.Map)
+	if r.Progress == nil {
+		r.Progress = quiet{}
+	}
 	r.alloc = r.Allocator
 	if r.alloc == nil {
 		r.alloc = column.NewPool(arrow.NewGoAllocator(), poolBytes)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,29 @@ type openRecording struct {
 	format pipeline.FormatSpec
 	desc   *pipeline.Description
 	attrs  map[string]string
+}
+
+// name is how a table of the recording is called in the graph: a file of a lake
+// holds a part of a table there, whatever the file is called.
+func (o *openRecording) name(native string) string {
+	if o.table != "" {
+		return o.table
+	}
+	return native
+}
+
+// tables are the tables of the recording as the graph calls them.
+func (o *openRecording) tables() []pipeline.TableInfo {
+	if o.table == "" {
+		return o.desc.Tables
+	}
+	out := slices.Clone(o.desc.Tables)
+	for i := range out {
+		t := *out[i].Table
+		t.Name = o.table
+		out[i].Table = &t
+	}
+	return out
 }
 
 // run decodes everything and ends the streams.
@@ -88,7 +112,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			return located("reading", r.URI, err)
 		}
 		if el.Batch == nil {
-			if err := s.forwardMark(el.Mark, byName); err != nil {
+			if err := s.forwardMark(r, el.Mark, byName); err != nil {
 				return err
 			}
 			continue
@@ -100,7 +124,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 		if b == nil {
 			continue
 		}
-		if err := s.deliver(b, byName[b.Table.Name]); err != nil {
+		if err := s.deliver(b, byName[r.name(b.Table.Name)]); err != nil {
 			return err
 		}
 	}
@@ -109,11 +133,11 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 }
 
 // forwardMark passes a decoder's watermark on to the streams of its table.
-func (s *sourceRun) forwardMark(m pipeline.Watermark, byName map[string][]*streamer) error {
+func (s *sourceRun) forwardMark(r *openRecording, m pipeline.Watermark, byName map[string][]*streamer) error {
 	if m.Table == nil {
 		return s.exec.emit(s.id, pipeline.Element{Mark: m})
 	}
-	for _, st := range byName[m.Table.Name] {
+	for _, st := range byName[r.name(m.Table.Name)] {
 		w := m
 		w.Table = st.table
 		if err := s.exec.emit(s.id, pipeline.Element{Mark: w}); err != nil {
@@ -155,7 +179,7 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 		need := make(map[string]bool)
 		found := false
 		for _, st := range s.bound.Tables {
-			if st.Native.Name != info.Table.Name {
+			if st.Native.Name != r.name(info.Table.Name) {
 				continue
 			}
 			found = true
@@ -165,7 +189,14 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 			if s.input.ClockWindow > 0 && st.Clock.Column != "" {
 				need[st.Clock.Column] = true
 			}
-			streams = append(streams, newStreamer(st, r.attrs, s.exec.alloc))
+			str := newStreamer(st, r.attrs, s.exec.alloc)
+			if s.input.Output != "" {
+				str.lacks = make(map[string]bool)
+				for _, c := range st.Native.ColumnNames() {
+					str.lacks[c] = info.Table.Column(c) < 0
+				}
+			}
+			streams = append(streams, str)
 		}
 		if !found {
 			continue
@@ -187,9 +218,11 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 	defer s.mu.Unlock()
 	raw := make(map[string]bool)
 	for _, t := range r.desc.Tables {
-		raw[t.Table.Name] = t.Raw
+		raw[r.name(t.Table.Name)] = t.Raw
 	}
 	for _, c := range dec.Counts() {
+		late := window.rejected[c.Table]
+		c.Table = r.name(c.Table)
 		e := s.entries[c.Table]
 		if e == nil {
 			e = &lineage.SourceEntry{Input: s.input.Name, Table: c.Table}
@@ -197,7 +230,6 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 			s.order = append(s.order, c.Table)
 		}
 		e.Raw = e.Raw || raw[c.Table]
-		late := window.rejected[c.Table]
 		e.Found += c.Found
 		e.Decoded += c.Decoded - late
 		e.Rejected = addCounts(e.Rejected, map[string]int64{rejectedClock: late})
@@ -248,6 +280,8 @@ type streamer struct {
 	attrs   map[string]string
 	alloc   arrow.Allocator
 	schema  *arrow.Schema // of the decoded batches that index is for
+	// lacks are columns that other files of the table have, and this one has not.
+	lacks map[string]bool
 }
 
 type streamColumn struct {
@@ -279,11 +313,18 @@ func (s *streamer) convert(b *pipeline.Batch) (*pipeline.Batch, error) {
 	cols := make([]arrow.Array, len(s.columns))
 	var made []arrow.Array
 	for i, c := range s.columns {
-		if !c.attr {
+		if !c.attr && c.index >= 0 {
 			cols[i] = b.Record.Column(c.index)
 			continue
 		}
-		a := s.attribute(c, rows)
+		var a arrow.Array
+		if c.attr {
+			a = s.attribute(c, rows)
+		} else {
+			nulls := column.New(s.alloc, s.table.Schema.Field(i).Type)
+			nulls.AppendNulls(rows)
+			a = nulls.Finish()
+		}
 		made = append(made, a)
 		cols[i] = a
 	}
@@ -306,6 +347,10 @@ func (s *streamer) resolve(schema *arrow.Schema) error {
 			continue
 		}
 		n, ok := at[c.name]
+		if !ok && s.lacks[c.name] {
+			c.index = -1
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("table %s: the decoder did not deliver column %s: %w", s.native, c.name, pipeline.ErrSchema)
 		}

@@ -152,12 +152,18 @@ func (u *unitRun) bind() error {
 			if err := declaredTypes(in, o); err != nil {
 				return err
 			}
-			for _, info := range o.desc.Tables {
+			for _, info := range o.tables() {
 				t := seen[info.Table.Name]
 				if t == nil {
 					seen[info.Table.Name] = info.Table
 					native = append(native, info.Table)
 				} else if !t.Schema.Equal(info.Table.Schema) {
+					if all := graph.Union(t, info.Table); in.Output != "" && all != nil {
+						// Files of one table in the lake may lack columns that others have.
+						native[slices.Index(native, t)] = all
+						seen[t.Name] = all
+						continue
+					}
 					return fmt.Errorf("%s: table %s has other columns than in the unit's other recordings: %w", o.URI, t.Name, pipeline.ErrSchema)
 				}
 			}
@@ -167,7 +173,10 @@ func (u *unitRun) bind() error {
 		}
 		names := make([]string, 0, len(attrs))
 		for k := range attrs {
-			names = append(names, k)
+			// Files of a lake may hold the keys of their partitions as columns.
+			if in.Output == "" || !slices.ContainsFunc(native, func(t *pipeline.Table) bool { return t.Column(k) >= 0 }) {
+				names = append(names, k)
+			}
 		}
 		sort.Strings(names)
 		st, err := graph.StreamTables(in, native, names)

@@ -87,6 +87,9 @@ func parseURI(uri string) (location, error) {
 // split cuts the path after its last slash before position end: into the URI
 // of a store and the rest, a key.
 func (l location) split(end int) (root, rest string) {
+	if i := strings.Index(strings.ToLower(l.path[:end]), ".zip"+MemberMark); i >= 0 {
+		end = i // the zip is the object, whatever its members are called
+	}
 	cut := strings.LastIndexByte(l.path[:end], '/') + 1
 	rest = l.path[cut:]
 	dir := l.path[:cut]
