@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Measures drivemill side by side with other readers of MCAP and bags, over the
 # same recordings, on one core and on two: wall time, CPU, peak memory, size of
-# the output. Python libraries are installed, pinned, into .venv-peers; the Rust
-# peer is built into .cache.
+# the output. The peers are installed, pinned, into .venv-peers.
 #
 # MB is the size of the messages in MiB, ROUNDS how often each is measured.
 set -euo pipefail
@@ -24,12 +23,5 @@ go build -trimpath -o "$work/drivemill" ./cmd/drivemill
 go build -trimpath -o "$work/decode" ./bench/decode
 go run ./bench/generate -mb "${MB:-64}" -compression zstd "$work/ros1.mcap"
 
-rust=
-if command -v cargo >/dev/null; then
-  if CARGO_TARGET_DIR=$PWD/.cache/peers cargo build --quiet --locked --release --manifest-path bench/peers/mcap2arrow/Cargo.toml; then
-    rust=$PWD/.cache/peers/release/peer
-  fi
-fi
-
 "$venv/bin/python" bench/peers/inputs.py "$work"
-"$venv/bin/python" bench/peers/compare.py "$work" "${ROUNDS:-3}" "$rust"
+"$venv/bin/python" bench/peers/compare.py "$work" "${ROUNDS:-3}"
