@@ -32,7 +32,7 @@ func (r *Runner) sendEvent(ctx context.Context, e *lineage.Event) error {
 // maxSkippedRead bounds how many commit records of skipped units are read for
 // the datasets of a run: all units of a pipeline have much the same ones, and
 // there may be a million of them.
-const maxSkippedRead = 100
+const maxSkippedRead = 20
 
 // sendEnd writes the event that ends the run. Its datasets are those of the
 // units done, with what was read and written, and those of units that were

@@ -105,7 +105,9 @@ func (l *lake) read(ctx context.Context, k lineage.CommitKey) (*lineage.Commit, 
 // claim takes the place in the order of revisions that follows the newest
 // commit record. A claim by the same revision, of a process that died or one
 // that works on the same unit right now, is shared: both will write the same
-// bytes.
+// bytes. Claims are removed once their record exists, so that a place that is
+// free may have been taken and settled since the records were listed: they are
+// looked at again, after the claim, when no other process can take the place.
 func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys []string) (lineage.CommitKey, error) {
 	data, err := json.Marshal(lineage.Claim{Revision: revision, Keys: keys})
 	if err != nil {
@@ -115,7 +117,18 @@ func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys
 		k := lineage.CommitKey{Slot: slot, Sequence: seq, Revision: revision}
 		err := l.store.PutIfAbsent(ctx, k.ClaimKey(), append(data, '\n'))
 		if err == nil {
-			return k, nil
+			last, err := l.lastRecord(ctx, slot)
+			if err != nil {
+				return k, err
+			}
+			if last.Sequence < seq || last == k {
+				return k, nil
+			}
+			if err := l.store.Delete(ctx, k.ClaimKey()); err != nil {
+				return k, fmt.Errorf("giving up a claim: %w", err)
+			}
+			seq = last.Sequence
+			continue
 		}
 		if !errors.Is(err, pipeline.ErrExists) {
 			return k, fmt.Errorf("claiming revision %s of slot %s: %w", revision, slot, err)
@@ -128,6 +141,21 @@ func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys
 			return k, nil
 		}
 	}
+}
+
+// lastRecord lists the records of one slot and returns the newest, zero for none.
+func (l *lake) lastRecord(ctx context.Context, slot string) (lineage.CommitKey, error) {
+	var last lineage.CommitKey
+	err := l.store.List(ctx, lineage.CommitsDir+"/"+slot+".", func(o pipeline.Object) error {
+		if k, ok := lineage.ParseCommitKey(o.Key); ok && k.Slot == slot && k.Sequence > last.Sequence {
+			last = k
+		}
+		return nil
+	})
+	if err != nil {
+		return last, fmt.Errorf("listing the records of slot %s: %w", slot, err)
+	}
+	return last, nil
 }
 
 // readClaim returns nil for a claim that was swept away in the meantime.
@@ -156,6 +184,9 @@ func (l *lake) commit(ctx context.Context, k lineage.CommitKey, c *lineage.Commi
 	if err := l.store.PutIfAbsent(ctx, k.String(), data); err != nil && !errors.Is(err, pipeline.ErrExists) {
 		return fmt.Errorf("creating commit record: %w", err)
 	}
+	if err := l.store.Delete(ctx, k.ClaimKey()); err != nil {
+		return fmt.Errorf("removing a claim that has its record: %w", err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, have := range l.commits[k.Slot] {
@@ -165,6 +196,22 @@ func (l *lake) commit(ctx context.Context, k lineage.CommitKey, c *lineage.Commi
 	}
 	l.commits[k.Slot] = append(l.commits[k.Slot], k)
 	return nil
+}
+
+// unsettled reports whether one of the slots has something that a newer record
+// replaced, or a claim, by what was listed.
+func (l *lake) unsettled(slots map[string]bool) bool {
+	for slot, ks := range l.commits {
+		if len(ks) > 1 && slots[slot] {
+			return true
+		}
+	}
+	for _, k := range l.claims {
+		if slots[k.Slot] {
+			return true
+		}
+	}
+	return false
 }
 
 // Sweep is what settling a lake removed.

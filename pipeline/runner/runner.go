@@ -405,6 +405,10 @@ func (r *Runner) settle(ctx context.Context, sum *Summary) error {
 		slots[u.Unit.Slot] = true
 	}
 	for _, l := range r.lakes {
+		if sum.Count(Done) == 0 && !l.unsettled(slots) {
+			sum.Sweeps[l.root] = &Sweep{}
+			continue
+		}
 		s, err := l.sweep(ctx, slots, r.failpoint)
 		if err != nil {
 			return fmt.Errorf("settling %s: %w", l.root, err)
