@@ -146,9 +146,6 @@ func (p *pager) assemble(c *chunk, v cellValues, lv levelSet) (raw []byte, err e
 			return nil, err
 		}
 	}
-	if v.n == 0 && l.cell == cellNull {
-		return p.raw, nil
-	}
 	switch c.encoding() {
 	case format.RLEDictionary:
 		p.part, err = new(rle.DictionaryEncoding).EncodeInt32(p.part, v.index)

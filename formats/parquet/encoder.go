@@ -37,8 +37,11 @@ func (f *file) encode(mem arrow.Allocator, recs []arrow.Record, pool *pool) (*ro
 	err := pool.each(len(f.plan.columns), func(i int) error {
 		c := f.plan.columns[i]
 		e := columnEncoders.Get().(*columnEncoder)
-		defer columnEncoders.Put(e)
 		e.codec = f.codec
+		defer func() {
+			e.codec = nil // with its encoders, once the sink is gone
+			columnEncoders.Put(e)
+		}()
 		arrs := make([]arrow.Array, len(recs))
 		for k, rec := range recs {
 			arrs[k] = rec.Column(c.input)
