@@ -72,6 +72,9 @@ type Description struct {
 	HasTime     bool
 	Tables      []TableInfo
 	Compression []Compression
+	// Overlapping is how many chunks or blocks begin, on the log clock, before
+	// one stored earlier has ended, as far as an index or a scan tells.
+	Overlapping int64
 	// Attachments are files kept inside the recording, or beside it.
 	Attachments []Attachment
 	// Details are facts peculiar to the format: metadata, events, history.
@@ -95,6 +98,10 @@ type TableInfo struct {
 	SchemaName string
 	// Raw means that rows are not decoded: one binary column holds the message.
 	Raw bool
+	// Latched means that a row stays valid until the next one of its sender: a
+	// map, a static transform. Whoever looks at a range of time wants the last
+	// row before it as well.
+	Latched bool
 	// Start and End on the log clock, where HasTime.
 	Start, End int64
 	HasTime    bool
@@ -182,6 +189,13 @@ type TableSelection struct {
 	// Columns to deliver, in the order of the table; nil delivers all. Others
 	// are skipped without being decoded.
 	Columns []string
+	// Latched asks for the last row of each sender before Selection.From as
+	// well. Formats that know of no latched tables pay no heed to it.
+	Latched bool
+	// Payloads asks for the columns beside some of Columns, which are marked
+	// with MetaPayload in the table of the description. They come behind all
+	// others, as PayloadFields lists them.
+	Payloads []PayloadSelection
 }
 
 // DecodeOptions control a decoder without changing the rows it delivers.
@@ -254,4 +268,5 @@ type TableCounts struct {
 	Lost       int64            // rows the index promised and that are not there
 	LostBytes  int64            // bytes that could not be read, rows unknown
 	Bytes      int64            // of the records found
+	Payloads   PayloadCounts    // of the rows decoded, as the selection asked
 }

@@ -4,16 +4,20 @@ package builtin
 import (
 	"github.com/drivemill/drivemill/formats/csv"
 	"github.com/drivemill/drivemill/formats/drivestats"
+	"github.com/drivemill/drivemill/formats/images"
 	"github.com/drivemill/drivemill/formats/mcap"
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/cdr"
 	"github.com/drivemill/drivemill/formats/message/ros1"
 	"github.com/drivemill/drivemill/formats/parquet"
 	"github.com/drivemill/drivemill/formats/rosbag"
+	"github.com/drivemill/drivemill/formats/rosbag2"
+	"github.com/drivemill/drivemill/formats/video"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/filter"
 	"github.com/drivemill/drivemill/stages/lookup"
+	"github.com/drivemill/drivemill/stages/points"
 	selectcols "github.com/drivemill/drivemill/stages/select"
 )
 
@@ -26,12 +30,16 @@ func Registry() *pipeline.Registry {
 	reg.AddFormat(mcap.FormatSpec(encodings...))
 	reg.AddFormat(parquet.FormatSpec())
 	reg.AddFormat(rosbag.FormatSpec(encodings...))
+	reg.AddFormat(rosbag2.FormatSpec(encodings...))
 	reg.AddFormat(drivestats.FormatSpec())
 	reg.AddFormat(csv.FormatSpec())
 	reg.AddStage(filter.Spec())
 	reg.AddStage(derive.Spec())
 	reg.AddStage(lookup.Spec())
 	reg.AddStage(selectcols.Spec())
+	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
+	reg.AddSink(images.Spec())
+	reg.AddSink(video.Spec())
 	return reg
 }

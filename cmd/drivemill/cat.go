@@ -25,7 +25,13 @@ func catCommand() command {
 		help: `Print the rows of recordings, or of files of a lake, in the order in which they
 were recorded. ndjson has one object a row: column paths as keys, integers exact,
 timestamps in RFC 3339 with nanoseconds, durations in nanoseconds, binary as base64,
-NaN and infinities as strings; with several tables each row carries "_table".`,
+NaN and infinities as strings; with several tables each row carries "_table". With
+--from, the last row before it of latched topics (maps, static transforms) is printed
+as well.
+
+Of binary values above 64 KiB the place in the recording is printed: an object of
+uri, offset, inner_offset (in a compressed chunk), size and sha256. --inline prints
+them whole, and drivemill payload follows such a reference.`,
 		examples: `  drivemill cat drive.bag --table /gps/fix --limit 5
   drivemill cat drive.mcap --table /odom --columns header.stamp,pose.pose.position --where "twist.twist.linear.x > 2"
   drivemill cat drive.mcap --table /odom --from 2026-03-02T08:15:10Z --to 2026-03-02T08:15:11Z --output csv
@@ -38,6 +44,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 			where := fs.String("where", "", "expression that rows must fulfil")
 			limit := fs.Int64("limit", 0, "stop after this many rows")
 			output := fs.String("output", "ndjson", "ndjson, csv or parquet")
+			inline := fs.Bool("inline", false, "print binary values whole, however large")
 			var formats formatFlags
 			formats.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
@@ -61,7 +68,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 					return err
 				}
 				opt := explore.CatOptions{Registry: reg, Tables: splitList(*tables), Columns: splitList(*columns),
-					Limit: *limit, Output: *output, Format: formats.format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
+					Limit: *limit, Output: *output, Format: formats.format, Inline: *inline, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
 				if opt.From, err = parseTime("--from", *from); err != nil {
 					return err
 				}
@@ -77,6 +84,7 @@ NaN and infinities as strings; with several tables each row carries "_table".`,
 						return err
 					}
 				}
+				ctx = announceScans(ctx, env)
 				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -21,14 +23,20 @@ func inspectCommand() command {
 	return command{
 		name: "inspect", args: "URI...", summary: "say what is in a recording",
 		help: `Say what is in a recording: format, times, tables with rows, rate and columns,
-compression, and every problem found. A recording that has an index is not read
-beyond it.`,
+compression, attachments, metadata, and every problem found. A recording that has
+an index is not read beyond it.
+
+With --deep every row and attachment is looked at: first and last time on every
+clock, gaps, times that go backwards, how far the clocks are apart and drift, damage
+that an index hides. The exit status is 3 if rows are missing.`,
 		examples: `  drivemill inspect drive.mcap
   drivemill inspect --columns 's3://fleet-raw/v1/**/*.bag'
+  drivemill inspect --deep drive.mcap
   drivemill inspect --json drive.bag | jq '.tables[] | {name, rows}'
 `,
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			asJSON := fs.Bool("json", false, "print one JSON object a recording")
+			deep := fs.Bool("deep", false, "look at every row and attachment, not only at the index")
 			columns := fs.Bool("columns", false, "list the columns of each table")
 			var formats formatFlags
 			formats.add(fs)
@@ -40,7 +48,9 @@ beyond it.`,
 				if err != nil {
 					return err
 				}
-				first := true
+				ctx = announceScans(ctx, env)
+				opt := explore.InspectOptions{Format: formats.format, Deep: *deep, Workers: runtime.GOMAXPROCS(0)}
+				first, lossy := true, false
 				recordings, err := findRecordings(ctx, reg, args)
 				if err != nil {
 					return err
@@ -53,9 +63,12 @@ beyond it.`,
 						if err != nil {
 							return err
 						}
-						r, err := explore.Inspect(ctx, reg, rec.URI, src, formats.format)
+						r, err := explore.Inspect(ctx, reg, rec.URI, src, opt)
 						if err != nil {
 							return err
+						}
+						for _, p := range r.Problems {
+							lossy = lossy || *deep && p.Loses
 						}
 						if *asJSON {
 							return json.NewEncoder(env.stdout).Encode(r)
@@ -74,10 +87,41 @@ beyond it.`,
 						failed = append(failed, err)
 					}
 				}
+				if lossy && failed == nil {
+					return errLoss
+				}
 				return errors.Join(failed...)
 			}
 		},
 	}
+}
+
+// largeScan is the size from which reading a whole object of a store only to
+// know what is in it is worth a word.
+const largeScan = 1 << 30
+
+// worthAWord reports whether obj is large and not on this machine.
+func worthAWord(obj pipeline.Object) bool {
+	return strings.Contains(obj.URI, "://") && obj.Size > largeScan
+}
+
+// logScans is announceScans for commands that log.
+func logScans(ctx context.Context, log *slog.Logger) context.Context {
+	return pipeline.WithScanNotice(ctx, func(obj pipeline.Object) {
+		if worthAWord(obj) {
+			log.Warn("no index that can be used: the whole object is read to find out what is in it", "object", obj.URI, "bytes", obj.Size)
+		}
+	})
+}
+
+// announceScans says on standard error when a large object that is not on this
+// machine has to be read as a whole.
+func announceScans(ctx context.Context, env *environment) context.Context {
+	return pipeline.WithScanNotice(ctx, func(obj pipeline.Object) {
+		if worthAWord(obj) {
+			fmt.Fprintf(env.stderr, "drivemill: %s has no index that can be used: all %s of it are read to find out what is in it\n", obj.URI, explore.Bytes(obj.Size))
+		}
+	})
 }
 
 // findRecordings lists the recordings that the patterns match.

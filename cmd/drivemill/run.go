@@ -117,7 +117,7 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 		return err
 	}
 	r.Log = r.Log.With("run", r.RunInfo.RunID)
-	sum, err := r.Run(ctx)
+	sum, err := r.Run(logScans(ctx, r.Log))
 	progress.stop()
 	if err := f.printSummary(ctx, env, sum, err); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (f *runFlags) runShard(ctx context.Context, env *environment) error {
 	}
 	r.Graph, r.RunInfo = g, m.Run
 	r.Log = r.Log.With("run", m.RunID, "shard", shard)
-	sum, err := r.RunShard(ctx, m, shard)
+	sum, err := r.RunShard(logScans(ctx, r.Log), m, shard)
 	progress.stop()
 	if err := f.printSummary(ctx, env, sum, err); err != nil {
 		return err
@@ -285,6 +285,12 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 	if n := s.Count(runner.Done); n > 0 {
 		t := s.Totals
 		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
+		if t.Referenced > 0 {
+			fmt.Fprintf(w, "%d binary values (%s) are referred to, not copied\n", t.Referenced, explore.Bytes(t.ReferencedBytes))
+		}
+		if t.Dropped > 0 {
+			fmt.Fprintf(w, "%d binary values (%s) were dropped, as the pipeline says\n", t.Dropped, explore.Bytes(t.DroppedBytes))
+		}
 		if t.Raw > 0 {
 			fmt.Fprintf(w, "%d rows are messages of an encoding or schema that is not read, kept as bytes\n", t.Raw)
 		}

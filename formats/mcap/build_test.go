@@ -437,6 +437,7 @@ type choice struct {
 	workers  int
 	rows     int
 	noReject bool
+	latched  bool
 	limits   mcap.Limits
 }
 
@@ -463,7 +464,7 @@ func readWith(t testing.TB, f *mcap.Format, src *memory, ch choice) *result {
 	sel := pipeline.Selection{From: ch.from, To: ch.to, Order: ch.order}
 	for _, info := range d.Tables {
 		if slices.Contains(ch.tables, info.Table.Name) {
-			sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: ch.columns})
+			sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: ch.columns, Latched: ch.latched && info.Latched})
 		}
 	}
 	if ch.tables != nil && sel.Tables == nil {

@@ -165,7 +165,7 @@ func fields(t *testing.T, rec mcap.Record) string {
 }
 
 // Checklist 1, 2, 3 and 8: the conformance files, streamed.
-func TestConformanceStreamed(t *testing.T) {
+func Test01_02_03_08ConformanceStreamed(t *testing.T) {
 	files := conformance(t, "conformance/*/*.mcap")
 	if len(files) != 416 {
 		t.Errorf("%d conformance files, want 416", len(files))
@@ -204,7 +204,7 @@ func TestConformanceStreamed(t *testing.T) {
 
 // Checklist 2 and 20: the conformance files through Describe and Open, in log
 // order, by index where it is whole.
-func TestConformanceIndexed(t *testing.T) {
+func Test02_20ConformanceIndexed(t *testing.T) {
 	indexed := 0
 	for _, file := range conformance(t, "conformance/*/*.mcap") {
 		data, err := os.ReadFile(file)

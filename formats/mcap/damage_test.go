@@ -85,7 +85,7 @@ func headerChecksum(b []byte) byte {
 }
 
 // Checklist 13 and 14: all the ways to compress a chunk.
-func TestCodecs(t *testing.T) {
+func Test13_14Codecs(t *testing.T) {
 	pack := map[string]struct {
 		codec string
 		f     func([]byte) []byte
@@ -117,7 +117,7 @@ func TestCodecs(t *testing.T) {
 
 // Checklist 15, 16, 18, 19, 30, 32, 33 and trap 16: a spoilt chunk costs what
 // it must, is told, and the chunks around it are read.
-func TestSpoiltChunks(t *testing.T) {
+func Test15_16_18_19_30_32_33SpoiltChunks(t *testing.T) {
 	flip := func(i int) func(c *mcap.Chunk) {
 		return func(c *mcap.Chunk) { c.Records = slices.Clone(c.Records); c.Records[i] ^= 0x01 }
 	}
@@ -201,7 +201,7 @@ func TestSpoiltChunks(t *testing.T) {
 }
 
 // Checklist 18: the memory a chunk claims is not allocated.
-func TestClaimsDoNotAllocate(t *testing.T) {
+func Test18ClaimsDoNotAllocate(t *testing.T) {
 	b := packed(func(c *mcap.Chunk) {
 		c.Compression, c.Records = "zstd", compress("zstd", c.Records)
 		c.Size, c.UncompressedSize = uint64(len(c.Records)), 1<<29
@@ -217,7 +217,7 @@ func TestClaimsDoNotAllocate(t *testing.T) {
 }
 
 // Checklist 17: each checksum passes, fails, or is not there.
-func TestChecksums(t *testing.T) {
+func Test17Checksums(t *testing.T) {
 	for _, noCRC := range []bool{false, true} {
 		b := sample("", 30, func(b *builder) { b.noCRC = noCRC })
 		data := b.finish()
@@ -283,7 +283,7 @@ func TestChecksums(t *testing.T) {
 
 // Checklist 11 and 29: a file cut at every byte gives what lies before the
 // cut, and nothing else.
-func TestTruncation(t *testing.T) {
+func Test11_29Truncation(t *testing.T) {
 	for _, codec := range []string{"", "lz4", "zstd"} {
 		b := sample(codec, 15, nil)
 		b.message(2, 1015, pair(15, "text 15"))
@@ -338,7 +338,7 @@ func TestTruncation(t *testing.T) {
 }
 
 // Checklist 31: no footer, no magic, a tail of zeros.
-func TestCrashes(t *testing.T) {
+func Test31Crashes(t *testing.T) {
 	b := sample("zstd", 30, nil)
 	body := slices.Clone(b.buf)
 	data := b.finish()
@@ -361,7 +361,7 @@ func TestCrashes(t *testing.T) {
 }
 
 // Checklist 27: an index that points elsewhere is told, and the file scanned.
-func TestLyingChunkIndex(t *testing.T) {
+func Test27LyingChunkIndex(t *testing.T) {
 	for name, lie := range map[string]func(b *builder){
 		"beyond the end": func(b *builder) { b.chunks[2].Offset += 1 << 40 },
 		"too long":       func(b *builder) { b.chunks[2].Length += 1 << 40 },
@@ -405,7 +405,7 @@ func TestLyingChunkIndex(t *testing.T) {
 }
 
 // Checklist 20: indexed and scanned reading agree, whatever the recording.
-func TestIndexedEqualsScanned(t *testing.T) {
+func Test20IndexedEqualsScanned(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b := newBuilder("")
 		b.pad = rapid.IntRange(0, 2).Draw(rt, "pad")

@@ -73,8 +73,10 @@ func (f *Format) describe(ctx context.Context, src pipeline.Source, in *Info) (*
 		}
 	}
 	x.times()
+	x.overlap()
 	x.profile()
-	if err := x.attributes(ctx, src); err != nil {
+	x.attachments()
+	if err := x.metadata(ctx, src); err != nil {
 		return nil, err
 	}
 	return x.d, nil
@@ -106,6 +108,7 @@ func (x *describer) channel(c Channel) error {
 	}
 	x.ix.byID[c.ID] = int32(len(x.ix.tableOf))
 	x.ix.tableOf = append(x.ix.tableOf, int32(i))
+	x.d.Tables[i].Latched = x.d.Tables[i].Latched || isLatched(c)
 	x.count(&x.d.Tables[i], c.ID)
 	x.ix.tables[i].Indexed = -1
 	if x.in.Indexed {
@@ -170,57 +173,47 @@ func (x *describer) layout(c Channel, s Schema, table string) message.Layout {
 
 // count adds the messages of a channel to its table.
 func (x *describer) count(t *pipeline.TableInfo, id uint16) {
+	sum := x.in.Totals(id)
 	if x.in.Indexed {
-		counts := x.in.Statistics.ChannelMessageCounts
-		n, ok := counts[id]
-		switch {
-		case ok:
-			t.Rows += clampTime(n)
-		case x.in.counted:
-			for _, b := range x.in.blocks {
-				for _, c := range b.counts {
-					if c.channel == id {
-						t.Rows += int64(c.count)
-					}
-				}
-			}
-		case len(counts) == 0 && x.in.Statistics.MessageCount > 0:
+		if sum.Rows < 0 {
 			t.Rows = math.MinInt32 // made -1 in times
 		}
+		t.Rows += max(sum.Rows, 0)
 		return
 	}
-	t.Bytes = max(t.Bytes, 0)
-	sum := x.in.sums[id]
-	if sum == nil {
-		return
-	}
-	t.Rows += sum.count
-	t.Bytes += sum.bytes
-	if sum.end <= math.MaxInt64 {
+	t.Rows += sum.Rows
+	t.Bytes = max(t.Bytes, 0) + sum.Bytes
+	if sum.HasTime {
 		if !t.HasTime {
-			t.Start, t.End, t.HasTime = int64(sum.start), int64(sum.end), true
+			t.Start, t.End, t.HasTime = sum.Start, sum.End, true
 		}
-		t.Start, t.End = min(t.Start, int64(sum.start)), max(t.End, int64(sum.end))
+		t.Start, t.End = min(t.Start, sum.Start), max(t.End, sum.End)
 	}
 }
 
 // times fills the time range of the recording.
 func (x *describer) times() {
-	start, end := uint64(math.MaxUint64), uint64(0)
-	if st := x.in.Statistics; x.in.Indexed && st.MessageCount > 0 {
-		start, end = st.StartTime, st.EndTime
-	}
-	for _, s := range x.in.sums {
-		start, end = min(start, s.start), max(end, s.end)
-	}
-	if start <= end && end <= math.MaxInt64 {
-		x.d.Start, x.d.End, x.d.HasTime = int64(start), int64(end), true
-	}
+	x.d.Start, x.d.End, x.d.HasTime = x.in.Range()
 	for i := range x.d.Tables {
 		if t := &x.d.Tables[i]; t.Rows < 0 {
 			t.Rows = -1
 			x.ix.tables[i].Indexed = -1
 		}
+	}
+}
+
+// overlap counts chunks that begin before an earlier one has ended.
+func (x *describer) overlap() {
+	var last uint64
+	some := false
+	for _, b := range x.in.blocks {
+		if !b.chunk || b.counted && len(b.counts) == 0 {
+			continue
+		}
+		if some && b.start < last {
+			x.d.Overlapping++
+		}
+		last, some = max(last, b.end), true
 	}
 }
 
@@ -237,36 +230,4 @@ func (x *describer) profile() {
 			x.problem("profile_mismatch", t.Table.Name, "profile %s and message encoding %q", x.in.Header.Profile, t.Encoding)
 		}
 	}
-}
-
-// attributes reads our own metadata records.
-func (x *describer) attributes(ctx context.Context, src pipeline.Source) error {
-	for _, m := range x.in.Metadata {
-		if m.Name != attributesName {
-			continue
-		}
-		md, err := ReadMetadata(ctx, src, m, x.f.Limits)
-		if errors.Is(err, pipeline.ErrCorrupt) || errors.Is(err, pipeline.ErrTruncated) {
-			x.problem("bad_record", "", "%v", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, k := range attributeKeys {
-			v, ok := md.Values[k]
-			old, had := x.d.Attributes[k]
-			switch {
-			case !ok:
-			case had && old != v:
-				x.problem("attribute_conflict", "", "%s is %q and later %q", k, old, v)
-			default:
-				if x.d.Attributes == nil {
-					x.d.Attributes = make(map[string]string)
-				}
-				x.d.Attributes[k] = v
-			}
-		}
-	}
-	return nil
 }

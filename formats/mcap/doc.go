@@ -30,6 +30,12 @@
 // was written before a crash. With a summary that tells how many messages of
 // which channel each chunk has, chunks without selected rows are not fetched.
 //
+// Chunks that lie near each other are fetched by one request, several small
+// requests are under way together. A channel whose metadata say that it is
+// latched (latching, or durability in offered_qos_profiles) makes its table so:
+// a selection that asks for latched tables also gets the last message of each
+// such channel before its range.
+//
 // Tables are made per topic, schema content and message encoding. Encodings
 // that New was not given, and schemas that do not parse, make raw tables.
 //
@@ -62,7 +68,13 @@
 // # Attributes
 //
 // Metadata records named "drivemill" give attributes to the recording: their
-// keys vehicle_id, drive_id, logger and campaign are read.
+// keys vehicle_id, drive_id, logger and campaign are read. The setting
+// attributes names others, each as RECORD:KEY:
+//
+//	inputs:
+//	  drives:
+//	    uri: s3://fleet-raw/**/*.mcap
+//	    formats: {mcap: {attributes: {vehicle_id: "vehicle_info:vin"}}}
 //
 // # Not read
 //

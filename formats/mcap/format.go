@@ -20,6 +20,8 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 			"cdr (ros2msg) become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
 		Extensions: []string{"mcap"},
 		Behaviour:  1,
+		Config:     func() any { return new(Config) },
+		Configure:  configure(encodings),
 	}
 }
 
@@ -30,6 +32,8 @@ type Format struct {
 
 	encodings map[string]message.Encoding
 	order     []message.Encoding // as given
+
+	attributes map[string]place // to read besides our own
 }
 
 // New makes the format. Messages of the given encodings are decoded, others
@@ -81,24 +85,10 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 	if !ok {
 		return nil, f.fail(src, fmt.Errorf("description of a %s file: %w", d.Format, pipeline.ErrSchema))
 	}
-	in := ix.info
-	if sel.Order == pipeline.LogOrder && !in.counted {
-		// Log order needs to know when each chunk begins and how many messages
-		// lie before it.
-		s, err := scan(ctx, src, f.Limits)
-		if err != nil {
-			return nil, f.fail(src, fmt.Errorf("scanning for log order: %w", err))
-		}
-		in = s
+	w, err := newWalker(ctx, src, f.Limits, ix, sel)
+	if err != nil {
+		return nil, f.fail(src, err)
 	}
-	w := &walker{
-		src: src, lim: f.Limits, ix: ix, info: in, blocks: in.blocks, lost: in.lost,
-		sequential: sel.Order == pipeline.StorageOrder,
-	}
-	if in != ix.info {
-		w.tell(in.Problems)
-	}
-	w.plan(sel)
 	e, err := message.NewEngine(ctx, message.Config{
 		Format: Name, Object: src.Object().URI, Walker: w,
 		Tables: ix.tables, Channels: ix.tableOf, Selection: sel, Options: opt,

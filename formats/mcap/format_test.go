@@ -53,7 +53,7 @@ func wantSample(t *testing.T, r *result, n int) {
 	}
 }
 
-func TestSampleIndexed(t *testing.T) {
+func Test03_13SampleIndexed(t *testing.T) {
 	for _, codec := range []string{"", "lz4", "zstd"} { // checklist 13
 		for _, pad := range []int{0, 3} {
 			r := read(t, sample(codec, 57, func(b *builder) { b.pad = pad }).finish(), choice{})
@@ -80,7 +80,7 @@ func TestSampleIndexed(t *testing.T) {
 
 // Checklist 4: unknown and private opcodes are skipped, opcode 0 is an error
 // that tells its offset. What lies before it is read.
-func TestOpcodes(t *testing.T) {
+func Test04Opcodes(t *testing.T) {
 	b := newBuilder("ros1")
 	b.add(0x7a, []byte("reserved"))
 	b.add(0x90, []byte("private"))
@@ -114,7 +114,7 @@ func TestOpcodes(t *testing.T) {
 }
 
 // Checklist 5.
-func TestMagic(t *testing.T) {
+func Test05Magic(t *testing.T) {
 	data := sample("", 1, nil).finish()
 	bad := slices.Clone(data)
 	bad[0] = 'X'
@@ -137,7 +137,7 @@ func TestMagic(t *testing.T) {
 
 // Checklist 6 and trap 17: a schema with id 0 is ignored, and channels without
 // a schema do not bind to it.
-func TestSchemaZero(t *testing.T) {
+func Test06SchemaZero(t *testing.T) {
 	b := newBuilder("")
 	c := b.chunk()
 	c.schema(0, "pkg/Zero", "ros1msg", "x")
@@ -162,7 +162,7 @@ func bothWays(b *builder) [][]byte {
 
 // Checklist 7, 8, 44 and 45: channels without schema, channel id 0, encodings
 // that are not read, a profile that does not fit.
-func TestRawTables(t *testing.T) {
+func Test07_08_44_45RawTables(t *testing.T) {
 	b := newBuilder("ros2")
 	c := b.chunk()
 	c.channel(0, 0, "/json", "json")
@@ -212,7 +212,7 @@ func TestRawTables(t *testing.T) {
 
 // Checklist 9, traps 14 and 15: one topic with two schemas is two tables;
 // channels that are alike are one.
-func TestTopics(t *testing.T) {
+func Test09Topics(t *testing.T) {
 	b := newBuilder("")
 	c := b.chunk()
 	c.schema(1, "pkg/A", "ros1msg", "x")
@@ -243,7 +243,7 @@ func TestTopics(t *testing.T) {
 }
 
 // Checklist 10.
-func TestConflictingDefinitions(t *testing.T) {
+func Test10ConflictingDefinitions(t *testing.T) {
 	b := newBuilder("")
 	for i := range 2 {
 		c := b.chunk()
@@ -266,7 +266,7 @@ func TestConflictingDefinitions(t *testing.T) {
 
 // Checklist 12 and 43: rows that cannot be are rejected, with their times and
 // records, and decoding goes on.
-func TestBadRows(t *testing.T) {
+func Test12_43BadRows(t *testing.T) {
 	b := newBuilder("")
 	c := b.chunk()
 	c.schema(1, "pkg/A", "ros1msg", "x")
@@ -303,7 +303,7 @@ func TestBadRows(t *testing.T) {
 
 // Trap 2 and checklist 22: an empty first chunk whose index has the largest
 // possible start.
-func TestEmptyFirstChunk(t *testing.T) {
+func Test22EmptyFirstChunk(t *testing.T) {
 	b := newBuilder("")
 	c := b.chunk()
 	c.schema(1, "pkg/A", "ros1msg", "x")
@@ -334,7 +334,7 @@ func TestEmptyFirstChunk(t *testing.T) {
 
 // Checklist 23: overlapping chunks come out in log order, equal times in the
 // order of the file.
-func TestLogOrder(t *testing.T) {
+func Test23LogOrder(t *testing.T) {
 	b := newBuilder("")
 	times := [][]uint64{{5, 1, 9, 9}, {2, 2, 5, 30}, {9, 0}, {30, 31}}
 	n := 0

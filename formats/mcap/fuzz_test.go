@@ -2,6 +2,7 @@ package mcap_test
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/mcap"
@@ -15,6 +16,7 @@ func seed(f *testing.F) {
 	for _, codec := range []string{"", "lz4", "zstd"} {
 		f.Add(sample(codec, 12, nil).finish())
 	}
+	f.Add(latchedSample(5, "", nil).finish())
 	b := newBuilder("ros1")
 	b.schema(1, "pkg/A", "ros1msg", "x")
 	b.channel(0, 1, "/a", "ros1")
@@ -60,6 +62,28 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("%d records where the size is known, %d where it is not", known, unknown)
 		}
 	})
+}
+
+// extract reads all attachments that a file is said to have.
+func extract(t *testing.T, data []byte) {
+	f := mcap.New()
+	f.Limits = small
+	src := &memory{data: data}
+	d, err := f.Describe(t.Context(), src)
+	if err != nil {
+		return
+	}
+	for i, a := range d.Attachments {
+		rc, err := f.OpenAttachment(t.Context(), src, d, i)
+		if err != nil {
+			continue
+		}
+		n, err := io.Copy(io.Discard, rc)
+		if n > int64(len(data)) || err == nil && n != a.Size {
+			t.Fatalf("attachment %d has %d bytes, %d of %d: %v", i, n, a.Size, len(data), err)
+		}
+		rc.Close()
+	}
 }
 
 // parse runs the parser of a record.
@@ -109,5 +133,12 @@ func FuzzFormat(f *testing.F) {
 			t.Fatalf("%v, %d rows; with two workers %v, %d rows", one.err, one.total(), two.err, two.total())
 		}
 		read(t, data, choice{limits: small, order: pipeline.LogOrder, from: 1, to: 1 << 40, tables: []string{"/a"}})
+		latched := choice{limits: small, from: 400, latched: true, tables: []string{"/a", "/b", "/odom", "/map", "/tf_static"}}
+		inRange := latched
+		inRange.latched = false
+		if all, some := read(t, data, latched), read(t, data, inRange); all.err == nil && all.total() < some.total() {
+			t.Fatalf("%d rows with latched ones, %d without", all.total(), some.total())
+		}
+		extract(t, data)
 	})
 }

@@ -35,6 +35,9 @@ type Info struct {
 	counted bool                   // all blocks are
 	sums    map[uint16]*channelSum // from a scan
 	lost    int64                  // bytes lost, as far as a scan saw
+	// tail is the end of the file from offset tailAt, until it is described.
+	tail   []byte
+	tailAt int64
 }
 
 // channelSum sums up the messages of a channel.
@@ -103,6 +106,7 @@ func ReadInfo(ctx context.Context, src pipeline.Source, lim Limits) (*Info, erro
 	if why == nil {
 		return in, nil
 	}
+	pipeline.NoteScan(ctx, src.Object())
 	in, err = scan(ctx, src, lim)
 	if err != nil {
 		return nil, fmt.Errorf("scanning: %w", err)
@@ -243,6 +247,11 @@ func ReadMetadata(ctx context.Context, src pipeline.Source, x MetadataIndex, lim
 	if err := readFull(ctx, src, b, int64(x.Offset)); err != nil {
 		return Metadata{}, fmt.Errorf("reading metadata %q: %w", x.Name, err)
 	}
+	return parseMetadataRecord(x, b)
+}
+
+// parseMetadataRecord parses the record that b is.
+func parseMetadataRecord(x MetadataIndex, b []byte) (Metadata, error) {
 	op, content, next, err := record(b, 0)
 	if err == nil && (op != OpMetadata || next != len(b)) {
 		err = fmt.Errorf("offset %d holds no metadata of that size: %w", x.Offset, pipeline.ErrCorrupt)

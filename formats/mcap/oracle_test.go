@@ -21,7 +21,7 @@ import (
 // Checklist 37, as far as ros1 and cdr go: typed columns beside raw ones in
 // one file, which is written, and read for comparison, by the library of the
 // format's authors.
-func TestAgainstFoxglove(t *testing.T) {
+func Test37AgainstFoxglove(t *testing.T) {
 	for _, opts := range []foxglove.WriterOptions{
 		{Chunked: true, ChunkSize: 4096, Compression: "zstd", IncludeCRC: true},
 		{Chunked: true, ChunkSize: 4096, Compression: "lz4"},

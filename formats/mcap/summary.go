@@ -66,7 +66,7 @@ func readSummary(ctx context.Context, src pipeline.Source, head []byte, lim Limi
 			return nil, because("crc_mismatch", "summary has CRC %08x and claims %08x", crc, ft.SummaryCRC), nil
 		}
 	}
-	in := &Info{Indexed: true}
+	in := &Info{Indexed: true, tail: tail, tailAt: at}
 	if why := in.parseSummary(sum, start); why != nil {
 		return nil, why, nil
 	}

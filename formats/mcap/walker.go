@@ -1,11 +1,9 @@
 package mcap
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -33,11 +31,15 @@ type walker struct {
 
 	run codecPool
 
-	// The stream being read, and where it is.
-	stream io.ReadCloser
-	buffer *bufio.Reader
-	pos    int64
-	stop   int64
+	reads *message.Reads // of steps, nil before the first
+	base  int            // steps before those of reads
+
+	// What is looked for before the range of latched tables, the blocks that
+	// may hold it, and their bytes where they are few.
+	latched    *message.Latched
+	candidates []int
+	found      bool
+	held       map[int][]byte
 }
 
 // step is one block to fetch, after skipping others.
@@ -49,6 +51,7 @@ type step struct {
 
 // scratch is the walker's state of a block.
 type scratch struct {
+	at     int // of block
 	block  block
 	opened opened
 }
@@ -56,10 +59,11 @@ type scratch struct {
 // plan decides which blocks to fetch.
 func (w *walker) plan(sel pipeline.Selection) {
 	wanted := w.wantedChannels(sel)
+	w.findCandidates(sel)
 	var skip []int
 	for i := range w.blocks {
 		b := &w.blocks[i]
-		if b.counted && !w.wants(b, wanted, sel) {
+		if b.counted && !w.wants(b, wanted, sel) && !w.isCandidate(i) {
 			skip = append(skip, i)
 			continue
 		}
@@ -140,6 +144,12 @@ func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
 	if w.next == len(w.steps) {
 		return io.EOF
 	}
+	if !w.found {
+		w.found = true
+		if err := w.findLatched(ctx); err != nil {
+			return err
+		}
+	}
 	st := w.steps[w.next]
 	w.next++
 	for _, i := range st.skip {
@@ -163,7 +173,7 @@ func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
 		return nil
 	}
 	bl := w.blocks[st.block]
-	sc.block = bl
+	sc.block, sc.at = bl, st.block
 	b.Offset = bl.offset
 	if bl.counted {
 		b.Ordinal = bl.first
@@ -174,7 +184,7 @@ func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
 		b.LostBytes += bl.length
 		return nil
 	}
-	if err := w.read(ctx, b, &bl); err != nil {
+	if err := w.read(ctx, b, st.block); err != nil {
 		return fmt.Errorf("reading %d bytes at %d: %w", bl.length, bl.offset, err)
 	}
 	if !bl.chunk {
@@ -212,7 +222,10 @@ func (w *walker) misled(ctx context.Context, b *message.Block, i int) error {
 
 // rescan replaces what is left to fetch by what a scan from an offset finds.
 func (w *walker) rescan(ctx context.Context, from, first int64) error {
-	w.endStream()
+	if err := w.endReads(); err != nil {
+		return err
+	}
+	w.latched = nil // of blocks that are not there
 	rc, err := w.src.Reader(ctx, from, -1)
 	if err != nil {
 		return err
@@ -244,68 +257,44 @@ func (w *walker) tell(problems []pipeline.Problem) {
 	}
 }
 
-// Blocks that lie this close together are read in one stream: a gap costs no
-// more than another request, and less than a sixteenth of what is read anyway.
-const (
-	smallGap = 4 << 10
-	largeGap = 256 << 10
-)
-
-// read reads a block, from the stream at hand when it passes there.
-func (w *walker) read(ctx context.Context, b *message.Block, bl *block) error {
-	if w.stream == nil || bl.offset < w.pos || bl.offset+bl.length > w.stop {
-		w.endStream()
-		end := bl.offset + bl.length
-		for _, st := range w.steps[w.next:] {
-			if st.block < 0 {
-				continue
-			}
-			n := &w.blocks[st.block]
-			gap := n.offset - end
-			if gap < 0 || gap > smallGap && (gap > largeGap || gap > n.length/16) {
-				break
-			}
-			end = n.offset + n.length
-		}
-		rc, err := w.src.Reader(ctx, bl.offset, end-bl.offset)
-		if err != nil {
-			return err
-		}
-		w.stream, w.pos, w.stop = rc, bl.offset, end
-		if w.buffer == nil {
-			w.buffer = bufio.NewReaderSize(rc, int(min(64<<10, end-bl.offset)))
-		}
-		w.buffer.Reset(rc)
-	}
-	if gap := bl.offset - w.pos; gap > 0 {
-		n, err := io.CopyN(io.Discard, w.buffer, gap)
-		w.pos += n
-		if err != nil {
-			return noEOF(err)
-		}
-	}
+// read reads a block.
+func (w *walker) read(ctx context.Context, b *message.Block, i int) error {
+	bl := &w.blocks[i]
 	if int64(cap(b.Stored)) < bl.length {
 		b.Stored = make([]byte, bl.length)
 	}
 	b.Stored = b.Stored[:bl.length]
-	n, err := io.ReadFull(w.buffer, b.Stored)
-	w.pos += int64(n)
-	return noEOF(err)
+	if held, ok := w.held[i]; ok {
+		copy(b.Stored, held)
+		delete(w.held, i)
+		return nil
+	}
+	if w.reads == nil {
+		w.base = w.next - 1
+		ranges := make([]message.Range, 0, len(w.steps)-w.base)
+		before := -2
+		for _, st := range w.steps[w.base:] {
+			if _, ok := w.held[st.block]; ok || st.block < 0 {
+				ranges = append(ranges, message.Range{}) // nothing is to be read
+				before = -2
+				continue
+			}
+			n := &w.blocks[st.block]
+			ranges = append(ranges, message.Range{Off: n.offset, Len: n.length, Joined: st.block == before+1})
+			before = st.block
+		}
+		w.reads = message.NewReads(w.src, ranges)
+	}
+	return w.reads.Read(ctx, w.next-1-w.base, b.Stored)
 }
 
-// noEOF: blocks lie inside the object, so that its end is no end here.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the object ends early: %w", pipeline.ErrTruncated)
+func (w *walker) endReads() error {
+	if w.reads == nil {
+		return nil
 	}
+	err := w.reads.Close()
+	w.reads = nil
 	return err
-}
-
-func (w *walker) endStream() {
-	if w.stream != nil {
-		w.stream.Close()
-		w.stream = nil
-	}
 }
 
 // Unpack decompresses a block and lists its messages.
@@ -320,6 +309,9 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 		b.Buffer = c.open(&sc.opened, b.Stored[frameLen:], b.Buffer, !bl.cut, w.lim)
 		w.run.put(c)
 		b.Data = sc.opened.data
+		if b.Plain = sc.opened.Compression == ""; b.Plain {
+			b.DataOffset = b.Offset + frameLen + chunkHead
+		}
 		if !bl.known {
 			b.LostBytes += sc.opened.missing
 			for _, d := range sc.opened.damages {
@@ -328,8 +320,10 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 		}
 	default:
 		b.Data = b.Stored
+		b.Plain, b.DataOffset = true, b.Offset
 	}
 	w.list(b, bl, sc.opened.missing > 0)
+	b.Keep = w.latched.Keep(sc.at, b.Keep)
 	return nil
 }
 
@@ -427,7 +421,6 @@ func (w *walker) other(b *message.Block, op Op, content []byte, pos int) {
 
 // Close ends reading.
 func (w *walker) Close() error {
-	w.endStream()
 	w.run.close()
-	return nil
+	return w.endReads()
 }

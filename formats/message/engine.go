@@ -28,7 +28,13 @@ const (
 type Config struct {
 	Format string // name of the container format, for errors
 	Object string // URI, for errors
-	Walker Walker // closed by the engine, also when NewEngine fails
+	// Objects are the URIs of a recording of several objects, by Block.Object;
+	// nil: there is one, Object.
+	Objects []string
+	// SignedTime tells that negative log times are what they seem, and not
+	// numbers of 2^63 or more. A range from 0 then has no lower bound.
+	SignedTime bool
+	Walker     Walker // closed by the engine, also when NewEngine fails
 	// Tables of the recording, selected or not, with distinct names.
 	Tables []*Table
 	// Channels holds for each channel the index of its table.
@@ -66,7 +72,8 @@ type Engine struct {
 	head     int // of queue
 	pending  []*tableState
 	waiting  int64 // bytes of pending fragments
-	ordinal  int64 // of the next record in storage order
+	object   int   // that blocks are of
+	ordinal  int64 // of the next record of the object in storage order
 	mark     int64 // last watermark sent
 	unknown  pipeline.TableCounts
 	problems []pipeline.Problem
@@ -113,6 +120,7 @@ type tally struct {
 	found      int64
 	unselected int64
 	bytes      int64
+	payloads   pipeline.PayloadCounts
 }
 
 // badRow is a message that was not decoded.
@@ -120,6 +128,14 @@ type badRow struct {
 	table int32 // -1: of no known table
 	row   uint32
 	err   RowError
+}
+
+// uri names an object of the recording.
+func (e *Engine) uri(object int) string {
+	if object < len(e.cfg.Objects) {
+		return e.cfg.Objects[object]
+	}
+	return e.cfg.Object
 }
 
 // NewEngine starts decoding. Close must be called.
@@ -174,8 +190,8 @@ func newEngine(cfg Config) (*Engine, error) {
 	if cfg.Selection.Tables == nil {
 		for _, t := range e.tables {
 			var err error
-			if t.sel, err = t.choose(t.Table.Table, nil); err != nil {
-				return nil, e.fail(t.Name, -1, -1, err)
+			if t.sel, err = t.choose(t.Table.Table, nil, nil); err != nil {
+				return nil, e.fail(0, t.Name, -1, -1, err)
 			}
 		}
 		return e, nil
@@ -184,25 +200,25 @@ func newEngine(cfg Config) (*Engine, error) {
 		t := byName[s.Table.Name]
 		switch {
 		case t == nil:
-			return nil, e.fail(s.Table.Name, -1, -1, fmt.Errorf("no such table: %w", pipeline.ErrSchema))
+			return nil, e.fail(0, s.Table.Name, -1, -1, fmt.Errorf("no such table: %w", pipeline.ErrSchema))
 		case t.sel != nil:
-			return nil, e.fail(s.Table.Name, -1, -1, fmt.Errorf("selected twice: %w", pipeline.ErrSchema))
+			return nil, e.fail(0, s.Table.Name, -1, -1, fmt.Errorf("selected twice: %w", pipeline.ErrSchema))
 		}
 		var err error
-		if t.sel, err = t.choose(s.Table, s.Columns); err != nil {
-			return nil, e.fail(t.Name, -1, -1, err)
+		if t.sel, err = t.choose(s.Table, s.Columns, s.Payloads); err != nil {
+			return nil, e.fail(0, t.Name, -1, -1, err)
 		}
 	}
 	return e, nil
 }
 
 // fail says where decoding failed.
-func (e *Engine) fail(table string, offset, record int64, err error) error {
+func (e *Engine) fail(object int, table string, offset, record int64, err error) error {
 	var d *pipeline.DecodeError
 	if errors.As(err, &d) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &pipeline.DecodeError{Object: e.cfg.Object, Format: e.cfg.Format, Table: table, Offset: offset, Record: record, Err: err}
+	return &pipeline.DecodeError{Object: e.uri(object), Format: e.cfg.Format, Table: table, Offset: offset, Record: record, Err: err}
 }
 
 // fetch runs ahead of the workers. It ends with a job that holds the error,
@@ -222,7 +238,7 @@ func (e *Engine) fetch(ctx context.Context) {
 		if err := e.cfg.Walker.Fetch(ctx, &j.block); err != nil {
 			j.err = err
 			if !errors.Is(err, io.EOF) {
-				j.err = e.fail("", j.block.Offset, -1, err)
+				j.err = e.fail(j.block.Object, "", j.block.Offset, -1, err)
 			}
 			j.done <- struct{}{}
 			e.order <- j
@@ -246,6 +262,8 @@ func (j *job) reset() {
 		Records:  b.Records[:0],
 		Problems: b.Problems[:0],
 		Skipped:  b.Skipped[:0],
+		Keep:     b.Keep[:0],
+		Bad:      b.Bad[:0],
 		Scratch:  b.Scratch,
 	}
 	if cap(b.Records) > maxKept/32 {

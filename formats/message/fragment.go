@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -29,8 +30,9 @@ type fragment struct {
 	bytes int64
 	// rows holds for each row its position among the records of the block; from
 	// the merge on, its ordinal less first.
-	rows  []uint32
-	first int64
+	rows   []uint32
+	object int
+	first  int64
 	// The rest is for LogOrder: the log time of each row, how many rows are gone
 	// already, and in a pending fragment the ordinal of each row with the largest.
 	times    []int64
@@ -134,7 +136,7 @@ func (e *Engine) decode(ctx context.Context) {
 		if ctx.Err() != nil {
 			j.err = ctx.Err()
 		} else if err := e.cfg.Walker.Unpack(ctx, &j.block); err != nil {
-			j.err = e.fail("", j.block.Offset, -1, err)
+			j.err = e.fail(j.block.Object, "", j.block.Offset, -1, err)
 		} else {
 			w.block(j)
 			if len(j.bad) == 0 {
@@ -151,10 +153,10 @@ func (e *Engine) decode(ctx context.Context) {
 func (w *worker) block(j *job) {
 	recs := j.block.Records
 	w.sort(j, recs)
-	for _, t := range j.tallies {
-		if t.wanted > 0 {
+	for i := range j.tallies {
+		if t := &j.tallies[i]; t.wanted > 0 {
 			a, b := t.start, t.start+t.wanted
-			w.table(j, w.e.tables[t.table], w.spans[a:b], w.rows[a:b])
+			w.table(j, t, w.spans[a:b], w.rows[a:b])
 		}
 	}
 	for _, t := range j.tallies {
@@ -168,6 +170,10 @@ func (w *worker) block(j *job) {
 func (w *worker) sort(j *job, recs []Record) {
 	e := w.e
 	from, to := e.cfg.Selection.From, e.cfg.Selection.To
+	if e.cfg.SignedTime && from == 0 {
+		from = math.MinInt64
+	}
+	bad := j.block.Bad
 	if cap(w.lists) < len(recs) || cap(w.lists) > maxKept/4 {
 		w.lists = make([]int32, len(recs))
 		w.spans = make([]Span, len(recs))
@@ -178,7 +184,11 @@ func (w *worker) sort(j *job, recs []Record) {
 		r := &recs[i]
 		lists[i] = -1
 		if uint32(r.Channel) >= uint32(len(e.cfg.Channels)) {
-			j.bad = append(j.bad, badRow{-1, uint32(i), errChannel})
+			err := RowError(errChannel)
+			if isBad(&bad, uint32(i)) {
+				err = bad[0].Err
+			}
+			j.bad = append(j.bad, badRow{-1, uint32(i), err})
 			continue
 		}
 		table := e.cfg.Channels[r.Channel]
@@ -194,10 +204,12 @@ func (w *worker) sort(j *job, recs []Record) {
 		switch {
 		case e.tables[table].sel == nil:
 			t.unselected++
-		case r.LogTime < 0 || r.PublishTime < 0:
+		case !e.cfg.SignedTime && (r.LogTime < 0 || r.PublishTime < 0):
 			j.bad = append(j.bad, badRow{table, uint32(i), errTime})
-		case r.LogTime < from || to != 0 && r.LogTime >= to:
+		case r.LogTime < from && !slices.Contains(j.block.Keep, uint32(i)) || to != 0 && r.LogTime >= to:
 			t.unselected++
+		case isBad(&bad, uint32(i)):
+			j.bad = append(j.bad, badRow{table, uint32(i), bad[0].Err})
 		default:
 			lists[i] = s - 1
 			t.wanted++
@@ -231,9 +243,19 @@ func (w *worker) sort(j *job, recs []Record) {
 	}
 }
 
+// isBad reports whether the record at position i is the first of bad, from
+// which those before it are dropped.
+func isBad(bad *[]BadRecord, i uint32) bool {
+	for len(*bad) > 0 && (*bad)[0].Record < i {
+		*bad = (*bad)[1:]
+	}
+	return len(*bad) > 0 && (*bad)[0].Record == i
+}
+
 // table decodes messages of one table into fragments no larger than a batch.
-func (w *worker) table(j *job, t *tableState, spans []Span, rows []uint32) {
+func (w *worker) table(j *job, tal *tally, spans []Span, rows []uint32) {
 	e, recs := w.e, j.block.Records
+	t := e.tables[tal.table]
 	env := len(t.sel.envelope)
 	var f *fragment
 	for len(spans) > 0 {
@@ -249,9 +271,13 @@ func (w *worker) table(j *job, t *tableState, spans []Span, rows []uint32) {
 		n, used := k, k
 		if t.sel.plan != nil {
 			var err error
-			if n, err = t.sel.plan.Append(f.cols[env:], j.block.Data, spans[:k]); err != nil {
+			f.watch(j.block.Data)
+			if n, err = t.sel.plan.Append(f.cols[env:env+t.sel.message], j.block.Data, spans[:k]); err != nil {
 				j.bad = append(j.bad, badRow{t.index, rows[n], asRowError(err)})
 				used = n + 1
+			}
+			if t.sel.payloads != nil {
+				tal.payloads.Add(f.refer(&j.block, e.cfg.Object, f.n))
 			}
 		}
 		f.envelope(recs, rows[:n])
@@ -322,7 +348,7 @@ func asRowError(err error) RowError {
 }
 
 // batch turns a fragment into a batch and leaves it empty.
-func (f *fragment) batch(object int) *pipeline.Batch {
+func (f *fragment) batch(first int) *pipeline.Batch {
 	cols := make([]arrow.Array, len(f.cols))
 	for i, c := range f.cols {
 		if c.N != f.n {
@@ -337,7 +363,7 @@ func (f *fragment) batch(object int) *pipeline.Batch {
 	for _, o := range f.ordinals {
 		f.rows = append(f.rows, uint32(o-f.first))
 	}
-	origin := pipeline.Origin{Object: object, First: f.first}
+	origin := pipeline.Origin{Object: first + f.object, First: f.first}
 	if !consecutive(f.rows) {
 		origin.Deltas = slices.Clip(f.rows)
 		f.rows = nil

@@ -74,6 +74,9 @@ func (f *fragment) before(g *fragment) bool {
 	if a, b := f.times[f.at], g.times[g.at]; a != b {
 		return a < b
 	}
+	if f.object != g.object {
+		return f.object < g.object
+	}
 	return f.first+int64(f.rows[f.at]) < g.first+int64(g.rows[g.at])
 }
 
@@ -83,8 +86,12 @@ func (e *Engine) addRun(f *fragment, from, to int) {
 	t := f.t
 	t.counts.Decoded += int64(to - from)
 	for from < to {
+		if t.pending != nil && t.pending.object != f.object {
+			e.flush(t)
+		}
 		if t.pending == nil {
 			p := e.take(t)
+			p.object = f.object
 			p.first = f.first + int64(f.rows[from])
 			p.last = p.first
 			e.hold(t, p)

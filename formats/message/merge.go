@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -15,6 +16,9 @@ func (e *Engine) merge(j *job) error {
 		return j.err
 	}
 	b := &j.block
+	if b.Object != e.object {
+		e.turn(b.Object)
+	}
 	e.skip(b.Skipped)
 	base := max(e.ordinal, b.Ordinal)
 	if e.cfg.Selection.Order == pipeline.LogOrder {
@@ -22,6 +26,9 @@ func (e *Engine) merge(j *job) error {
 	}
 	e.ordinal = base + int64(len(b.Records))
 	for _, p := range b.Problems {
+		if len(e.cfg.Objects) > 1 {
+			p.Detail = path.Base(e.uri(b.Object)) + ": " + p.Detail
+		}
 		e.problem(pipeline.Problem{Kind: p.Kind, Offset: p.Offset, Detail: p.Detail, Loses: p.Loses})
 	}
 	e.unknown.LostBytes += b.LostBytes
@@ -31,6 +38,7 @@ func (e *Engine) merge(j *job) error {
 		c.Found += t.found
 		c.Unselected += t.unselected
 		c.Bytes += t.bytes
+		c.Payloads.Add(t.payloads)
 	}
 	if err := e.reject(j, base); err != nil {
 		return err
@@ -38,7 +46,7 @@ func (e *Engine) merge(j *job) error {
 	before := len(e.queue)
 	if e.cfg.Selection.Order == pipeline.LogOrder {
 		for i, f := range j.fragments {
-			f.first = base
+			f.object, f.first = b.Object, base
 			e.held = append(e.held, f)
 			j.fragments[i] = nil
 		}
@@ -46,7 +54,7 @@ func (e *Engine) merge(j *job) error {
 	} else {
 		for i, f := range j.fragments {
 			j.fragments[i] = nil
-			f.first = base + int64(f.rows[0])
+			f.object, f.first = b.Object, base+int64(f.rows[0])
 			for k, lead := len(f.rows)-1, f.rows[0]; k >= 0; k-- {
 				f.rows[k] -= lead
 			}
@@ -60,6 +68,15 @@ func (e *Engine) merge(j *job) error {
 		e.watermark()
 	}
 	return nil
+}
+
+// turn goes on to another object. Ordinals begin anew, and no batch has rows of
+// two objects.
+func (e *Engine) turn(object int) {
+	if e.cfg.Selection.Order == pipeline.StorageOrder {
+		e.flushAll()
+	}
+	e.object, e.ordinal, e.mark = object, 0, -1
 }
 
 // skip counts messages that were not fetched.
@@ -88,11 +105,11 @@ func (e *Engine) reject(j *job, base int64) error {
 		}
 		record := base + int64(bad.row)
 		if e.cfg.Options.Reject == nil {
-			return e.fail(name, j.block.Offset, record, bad.err)
+			return e.fail(j.block.Object, name, j.block.Offset, record, bad.err)
 		}
 		row := pipeline.BadRow{
 			Table:  name,
-			Object: e.cfg.Object,
+			Object: e.uri(j.block.Object),
 			Record: record,
 			Offset: j.block.Offset,
 			Reason: bad.err.Reason(),
@@ -100,7 +117,7 @@ func (e *Engine) reject(j *job, base int64) error {
 			Raw:    j.block.Data[rec.Span.Start:rec.Span.End],
 		}
 		if err := e.cfg.Options.Reject(row); err != nil {
-			return e.fail(name, j.block.Offset, record, fmt.Errorf("rejecting a row: %w", err))
+			return e.fail(j.block.Object, name, j.block.Offset, record, fmt.Errorf("rejecting a row: %w", err))
 		}
 		if counts.Rejected == nil {
 			counts.Rejected = make(map[string]int64)
@@ -212,7 +229,7 @@ func (e *Engine) watermark() {
 	}
 	if low > e.mark {
 		e.mark = low
-		e.queue = append(e.queue, pipeline.Element{Mark: pipeline.Watermark{Object: e.cfg.Options.Object, Record: low}})
+		e.queue = append(e.queue, pipeline.Element{Mark: pipeline.Watermark{Object: e.cfg.Options.Object + e.object, Record: low}})
 	}
 }
 

@@ -88,13 +88,20 @@ type Walker interface {
 // Fetch everything is empty, but Stored, Buffer, Records, Problems, Skipped and
 // Scratch keep their memory.
 type Block struct {
-	Offset  int64  // of the chunk in the object
-	Stored  []byte // as fetched
-	Buffer  []byte // memory to decompress into
-	Data    []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
-	Records []Record
+	// Object is the one of the recording's objects that the block lies in: 0
+	// unless there are several. In StorageOrder it never decreases.
+	Object int
+	Offset int64  // of the chunk in the object
+	Stored []byte // as fetched
+	Buffer []byte // memory to decompress into
+	Data   []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
+	// Plain means that Data lie in the object as they are, from DataOffset on.
+	// References to payloads are made of it.
+	Plain      bool
+	DataOffset int64
+	Records    []Record
 	// Ordinal of the first message of the block, counted over all messages of
-	// the recording in storage order. 0 means that it follows what was fetched
+	// the object in storage order. 0 means that it follows what was fetched
 	// or skipped before. LogOrder needs it in every block.
 	Ordinal int64
 	// MinLater promises that no later block has a message logged before it.
@@ -110,9 +117,22 @@ type Block struct {
 	CRC     uint32
 	// Scratch is the container's own per-block state, kept when recycled.
 	Scratch any
+	// Bad are records that are there, but whose bytes are not, ascending: if
+	// they are selected, or of no known channel, they are rejected.
+	Bad []BadRecord
+	// Keep lists, ascending, the places in Records of messages that are
+	// selected although they were logged before Selection.From: the last ones
+	// of latched tables. See Latched.
+	Keep []uint32
 	// Damage found by Fetch or Unpack.
 	Problems  []BlockProblem
 	LostBytes int64
+}
+
+// BadRecord is a record of a block whose message cannot be read.
+type BadRecord struct {
+	Record uint32 // position in Block.Records
+	Err    RowError
 }
 
 // ChannelCount is a number of messages of one channel.
@@ -131,7 +151,7 @@ type BlockProblem struct {
 
 // Record is one message of a block. Times are nanoseconds since the epoch;
 // a negative one (2^63 or more as the container's unsigned number) makes the
-// engine reject the row as time_out_of_range.
+// engine reject the row as time_out_of_range, unless Config.SignedTime.
 type Record struct {
 	// Channel indexes the engine's channels; -1 is a message of no known
 	// channel, which is rejected as unknown_channel.

@@ -55,7 +55,7 @@ func BenchmarkWalk(b *testing.B) {
 			}
 			rec := d.Index.(*recording)
 			var block message.Block
-			r := newReader(src, rec, pipeline.Selection{})
+			r := newReader(pipeline.Parts(src), rec, pipeline.Selection{}, nil)
 			if err := r.Fetch(context.Background(), &block); err != nil {
 				b.Fatal(err)
 			}

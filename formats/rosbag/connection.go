@@ -19,6 +19,7 @@ type connection struct {
 	latching   bool
 	// extra are the other fields of the connection header, by name.
 	extra []string
+	part  int   // which object of the recording it is of
 	off   int64 // of the record, or of the chunk that holds it
 	table int   // index of its table, once there are tables
 }

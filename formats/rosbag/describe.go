@@ -13,7 +13,8 @@ import (
 
 // chunk is what is known of a chunk before it is decoded.
 type chunk struct {
-	off int64 // of its record, or of its first message where it has none
+	part int   // which object of the recording it lies in
+	off  int64 // of its record, or of its first message where it has none
 	// next is where the next chunk, or the index, begins; 0 where the chunk was
 	// found by a scan.
 	next int64
@@ -42,10 +43,10 @@ type connCount struct {
 
 // recording is what Describe leaves for Open.
 type recording struct {
-	conns       []connection // by ascending id
-	byID        map[uint32]int
+	parts       []part
+	conns       []connection // by part and ascending id
 	tables      []*message.Table
-	chunks      []chunk // by ascending offset
+	chunks      []chunk // by part and ascending offset
 	counts      []connCount
 	problems    []pipeline.Problem
 	indexed     bool
@@ -56,6 +57,18 @@ func (r *recording) problem(kind string, off int64, loses bool, format string, a
 	r.problems = append(r.problems, pipeline.Problem{Kind: kind, Offset: off, Loses: loses, Detail: fmt.Sprintf(format, args...)})
 }
 
+// part is one object of a recording.
+type part struct {
+	byID map[uint32]int // connections
+	lost int64          // bytes that hold messages nobody can find
+}
+
+// conn returns the place in conns of a connection of a part.
+func (r *recording) conn(part int, id uint32) (int, bool) {
+	i, ok := r.parts[part].byID[id]
+	return i, ok
+}
+
 // bagHeader is the first record.
 type bagHeader struct {
 	indexPos          int64 // 0: the bag was not closed
@@ -63,27 +76,18 @@ type bagHeader struct {
 	end               int64 // where the first chunk should be
 }
 
-// Describe implements pipeline.Format. A bag that was closed is described from
-// its index; the compression sums are then exact for up to sampledChunks
+// Describe implements pipeline.Format. A split bag is described as one
+// recording. A bag that was closed is described from its index; the compression sums are then exact for up to sampledChunks
 // chunks and otherwise scaled up from as many, because the sizes lie in the
 // headers of the chunks. All other bags are read from end to end.
 func (f Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
-	in := newFile(src, headStep)
-	version, start, err := readVersion(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	head, err := readBagHeader(ctx, in, start)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := readRecording(ctx, in, head)
+	rec, err := readParts(ctx, pipeline.Parts(src))
 	if err != nil {
 		return nil, err
 	}
 	d := &pipeline.Description{
 		Format:      Name,
-		Version:     version,
+		Version:     "2.0",
 		Indexed:     rec.indexed,
 		Compression: rec.compression,
 		Index:       rec,
@@ -92,6 +96,9 @@ func (f Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.De
 		c := &rec.chunks[i]
 		if !c.counted || c.messages == 0 {
 			continue
+		}
+		if d.HasTime && c.start < d.End {
+			d.Overlapping++
 		}
 		if !d.HasTime || c.start < d.Start {
 			d.Start = c.start
@@ -108,30 +115,29 @@ func (f Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.De
 	return d, nil
 }
 
-// readVersion reads the version line and returns what follows the V, and where
-// the first record begins.
-func readVersion(ctx context.Context, in *file) (string, int64, error) {
+// readVersion reads the version line and returns where the first record begins.
+func readVersion(ctx context.Context, in *file) (int64, error) {
 	if in.size == 0 {
-		return "", 0, in.truncated(0, "before its version line")
+		return 0, in.truncated(0, "before its version line")
 	}
 	head, err := in.bytes(ctx, 0, 64)
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	line, _, ok := bytes.Cut(head, []byte("\n"))
 	if !ok && strings.HasPrefix(magic+"\n", string(head)) {
-		return "", 0, in.truncated(in.size, "inside its version line")
+		return 0, in.truncated(in.size, "inside its version line")
 	}
 	name, version, found := strings.Cut(string(line), " V")
 	if !ok || !found || !slices.Contains(magicNames, name) {
-		return "", 0, in.corrupt(0, fmt.Errorf("no version line of a ROS 1 bag at the start"))
+		return 0, in.corrupt(0, fmt.Errorf("no version line of a ROS 1 bag at the start"))
 	}
 	version = strings.TrimSuffix(version, "\r")
 	if string(line) != magic {
-		return "", 0, in.fail(0, fmt.Errorf("%w: bag version %q (%s); only 2.0 is read, `rosbag fix` or `rosbag migrate` of ROS 1 convert older bags",
+		return 0, in.fail(0, fmt.Errorf("%w: bag version %q (%s); only 2.0 is read, `rosbag fix` or `rosbag migrate` of ROS 1 convert older bags",
 			pipeline.ErrUnsupported, version, line))
 	}
-	return version, int64(len(line)) + 1, nil
+	return int64(len(line)) + 1, nil
 }
 
 // readBagHeader reads the record after the version line.
@@ -174,7 +180,7 @@ func readRecording(ctx context.Context, in *file, head bagHeader) (*recording, e
 		why = pipeline.Problem{Kind: "unindexed", Offset: head.end, Detail: "the bag was not closed: it has no index"}
 	case head.indexPos > in.size:
 		why = pipeline.Problem{Kind: "truncated", Offset: in.size, Loses: true,
-			Detail: fmt.Sprintf("the file ends at %d, before its index at %d", in.size, head.indexPos)}
+			Detail: fmt.Sprintf("the file ends at %d, %d bytes before its index", in.size, head.indexPos-in.size)}
 	default:
 		rec, err := readIndex(ctx, newFile(in.src, indexStep), head)
 		if err == nil {
@@ -186,11 +192,15 @@ func readRecording(ctx context.Context, in *file, head bagHeader) (*recording, e
 		}
 		why = pipeline.Problem{Kind: "bad_index", Offset: d.Offset, Detail: d.Err.Error()}
 	}
+	pipeline.NoteScan(ctx, in.src.Object())
 	rec, err := scan(ctx, newFile(in.src, scanStep), head)
 	if err != nil {
 		return nil, err
 	}
 	rec.problems = append([]pipeline.Problem{why}, rec.problems...)
+	if why.Kind == "truncated" {
+		rec.parts[0].lost = head.indexPos - in.size
+	}
 	if len(rec.conns) == 0 {
 		// Nothing can be read: if that is not because nothing was written,
 		// the first loss is the answer.

@@ -35,6 +35,17 @@
 // where the type begins with a std_msgs/Header, and log. Messages whose
 // definition is empty or cannot be parsed stay bytes in the column data.
 //
+// Where a connection is latched, its table is: a selection that asks for latched
+// tables also gets the last message of each connection before its range.
+//
+// # Split bags
+//
+// The parts that rosbag record --split writes, name_0.bag, name_1.bag, ... or
+// with the time at which each was begun in front of the number, are one
+// recording. Connections are numbered anew in each part; those of a topic, type
+// and definition share a table across all parts. What belongs together is told
+// by names alone; where they leave a doubt, each object is a recording.
+//
 // # Damage
 //
 // An index is used when it agrees with the bag header and with itself;
@@ -44,7 +55,7 @@
 // A chunk that cannot be unpacked loses its own messages and no others. What
 // was met is told in the problems of the description and of the decoder:
 //
-//	unindexed, truncated, bad_index, corrupt, padding, unterminated_chunk,
+//	bad_part, unindexed, truncated, bad_index, corrupt, padding, unterminated_chunk,
 //	bad_chunk, crc_mismatch, unsupported_compression, index_mismatch, bad_time,
 //	bad_connection, duplicate_connection, no_schema, bad_schema, no_decoder
 //

@@ -57,8 +57,32 @@ func check(t tester, data []byte) {
 		t.Fatalf("log order: %d rows instead of %d", len(ordered.rows), len(want.rows))
 	}
 	for _, ti := range d.Tables {
-		sel := pipeline.Selection{From: 100e9, To: 110e9, Tables: []pipeline.TableSelection{{Table: ti.Table}}}
-		decode(t, src, d, sel, pipeline.DecodeOptions{Workers: 1})
+		sel := pipeline.Selection{From: 105e9, To: 110e9, Tables: []pipeline.TableSelection{{Table: ti.Table}}}
+		some := decode(t, src, d, sel, pipeline.DecodeOptions{Workers: 1})
+		sel.Tables[0].Latched = true
+		if all := decode(t, src, d, sel, pipeline.DecodeOptions{Workers: 1}); len(all.rows) < len(some.rows) || len(all.rows) > len(some.rows)+len(d.Index.(*recording).conns) {
+			t.Fatalf("%d rows with latched ones, %d without", len(all.rows), len(some.rows))
+		}
+	}
+}
+
+// checkSplit reads data as the middle part of a split bag: whatever it is, the
+// others are read, and it gives the rows that it gives alone.
+func checkSplit(t tester, data []byte) {
+	good := (&bag{pad: 1}).drive().closed()
+	want := 2 * len(names(12))
+	if d, err := New().Describe(context.Background(), inMemory(data)); err == nil {
+		want += len(decode(t, inMemory(data), d, pipeline.Selection{}, pipeline.DecodeOptions{}).rows)
+	}
+	src := split(good, data, good)
+	d, err := New().Describe(context.Background(), src)
+	if err != nil {
+		t.Fatalf("describe: %v", err)
+	}
+	for _, order := range []pipeline.Order{pipeline.StorageOrder, pipeline.LogOrder} {
+		if got := decode(t, src, d, pipeline.Selection{Order: order}, pipeline.DecodeOptions{Workers: 2}); len(got.rows) != want {
+			t.Fatalf("%d rows, want %d; %v", len(got.rows), want, got.problems)
+		}
 	}
 }
 
@@ -71,6 +95,7 @@ func FuzzBag(f *testing.F) {
 			t.Skip("large inputs find nothing that small ones do not")
 		}
 		check(t, data)
+		checkSplit(t, data)
 	})
 }
 
@@ -83,6 +108,9 @@ func TestMutations(t *testing.T) {
 			mutated := slices.Clone(data)
 			mutated[i] = []byte{0, 0xff, data[i] ^ 1}[(i+k)%3]
 			check(t, mutated)
+			if i%7 == 0 {
+				checkSplit(t, mutated)
+			}
 		}
 	}
 }

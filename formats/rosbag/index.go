@@ -30,7 +30,7 @@ const (
 // readIndex reads the index section. An index that does not agree with itself,
 // with the bag header or with the chunks is an error: the chunks then tell.
 func readIndex(ctx context.Context, in *file, head bagHeader) (*recording, error) {
-	rec := &recording{indexed: true}
+	rec := &recording{indexed: true, parts: make([]part, 1)}
 	if head.indexPos < head.end {
 		return nil, in.corrupt(head.indexPos, fmt.Errorf("index lies inside the bag header"))
 	}
@@ -100,10 +100,11 @@ func readIndex(ctx context.Context, in *file, head bagHeader) (*recording, error
 // setConnections takes over the connections found.
 func (r *recording) setConnections(cs *connections) {
 	r.conns = cs.sorted()
-	r.byID = make(map[uint32]int, len(r.conns))
+	byID := make(map[uint32]int, len(r.conns))
 	for i := range r.conns {
-		r.byID[r.conns[i].id] = i
+		byID[r.conns[i].id] = i
 	}
+	r.parts[0].byID = byID
 	r.problems = append(r.problems, cs.problems...)
 }
 

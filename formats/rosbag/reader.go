@@ -1,22 +1,16 @@
 package rosbag
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/pipeline"
 )
-
-// maxGap is how many bytes between two chunks are read and thrown away rather
-// than asked for anew.
-const maxGap = 256 << 10
 
 // maxGuess is the largest chunk that is read by what the index tells of its
 // extent; of larger ones the header is read first.
@@ -37,10 +31,24 @@ func (f Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Descr
 	for i := range rec.conns {
 		channels[i] = int32(rec.conns[i].table)
 	}
+	srcs := pipeline.Parts(src)
+	if len(srcs) != len(rec.parts) {
+		return nil, fmt.Errorf("opening %s: %d objects, and the description is of %d", src.Object().URI, len(srcs), len(rec.parts))
+	}
+	var uris []string
+	for _, s := range srcs {
+		uris = append(uris, s.Object().URI)
+	}
+	latched := message.NewLatched(rec.tables, channels, sel)
+	if err := rec.findLatched(ctx, srcs, latched); err != nil {
+		return nil, err
+	}
+	r := newReader(srcs, rec, sel, latched)
 	return message.NewEngine(ctx, message.Config{
 		Format:    Name,
 		Object:    src.Object().URI,
-		Walker:    newReader(src, rec, sel),
+		Objects:   uris,
+		Walker:    r,
 		Tables:    rec.tables,
 		Channels:  channels,
 		Selection: sel,
@@ -48,117 +56,16 @@ func (f Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Descr
 	})
 }
 
-// pick is a chunk to be read.
-type pick struct {
-	chunk   int32
-	skipped [2]int32 // chunks passed over before it, a range
-	ordinal int64    // of its first message
-	// minLater is the first time in the picks after this one.
-	minLater int64
-	off      int64 // of the bytes to read
-	length   int64
-	runEnd   int64 // end of the bytes that are worth one request
-}
-
 // reader is the message.Walker of bags. Fetch and Close are called by one
 // goroutine, Unpack by many; the recording is only read.
 type reader struct {
-	rec    *recording
-	picks  []pick
-	at     int
-	tail   [2]int32 // chunks passed over after the last pick
-	stream stream
-	lookup lookup
-}
-
-func newReader(src pipeline.Source, rec *recording, sel pipeline.Selection) *reader {
-	r := &reader{rec: rec, stream: stream{src: src}, lookup: newLookup(rec.conns)}
-	skips := newSkipper(rec, sel)
-	var ordinal int64
-	from := int32(0)
-	for i := range rec.chunks {
-		c := &rec.chunks[i]
-		if !skips.chunk(c) {
-			p := pick{chunk: int32(i), skipped: [2]int32{from, int32(i)}, ordinal: ordinal, off: c.dataOff, length: c.dataLen}
-			if c.dataLen < 0 {
-				p.off, p.length = c.off, rec.extent(c)
-				if p.length > maxGuess {
-					p.length = chunkHeaderStep
-				}
-			}
-			r.picks = append(r.picks, p)
-			from = int32(i) + 1
-		}
-		ordinal += c.messages
-	}
-	r.tail = [2]int32{from, int32(len(rec.chunks))}
-	if sel.Order == pipeline.LogOrder {
-		slices.SortStableFunc(r.picks, func(a, b pick) int {
-			return cmp.Compare(rec.chunks[a.chunk].first(), rec.chunks[b.chunk].first())
-		})
-	}
-	later := int64(math.MaxInt64)
-	for i := len(r.picks) - 1; i >= 0; i-- {
-		p := &r.picks[i]
-		p.minLater = later
-		later = min(later, rec.chunks[p.chunk].first())
-		p.runEnd = p.off + p.length
-		if i+1 < len(r.picks) {
-			if n := &r.picks[i+1]; n.off >= p.runEnd && n.off-p.runEnd <= maxGap {
-				p.runEnd = n.runEnd
-			}
-		}
-	}
-	return r
-}
-
-// first is a time before which the chunk has no message.
-func (c *chunk) first() int64 {
-	if !c.counted || c.messages == 0 {
-		return 0
-	}
-	return c.start
-}
-
-// skipper tells the chunks that need not be read.
-type skipper struct {
-	rec      *recording
-	wanted   []bool // by connection; nil: all
-	from, to int64
-}
-
-func newSkipper(rec *recording, sel pipeline.Selection) *skipper {
-	s := &skipper{rec: rec, from: sel.From, to: sel.To}
-	if sel.Tables == nil {
-		return s
-	}
-	names := make(map[string]bool, len(sel.Tables))
-	for _, t := range sel.Tables {
-		names[t.Table.Name] = true
-	}
-	s.wanted = make([]bool, len(rec.conns))
-	for i := range rec.conns {
-		s.wanted[i] = names[rec.tables[rec.conns[i].table].Name]
-	}
-	return s
-}
-
-// chunk reports whether nothing of c is selected. What is not known to be
-// unselected is read, chunks of unknown connections included.
-func (s *skipper) chunk(c *chunk) bool {
-	if s.wanted == nil && s.from <= 0 && s.to == 0 || !c.counted || c.messages == 0 || c.salvage {
-		return false
-	}
-	outside := c.end < s.from || s.to != 0 && c.start >= s.to
-	wanted := s.wanted == nil
-	for _, n := range s.rec.counts[c.countFrom:c.countTo] {
-		i, ok := s.rec.byID[n.conn]
-		if !ok {
-			return false
-		}
-		wanted = wanted || n.count > 0 && s.wanted[i]
-	}
-	return outside || !wanted
+	rec     *recording
+	srcs    []pipeline.Source
+	picks   []pick
+	at      int
+	reads   []*message.Reads // by part
+	lookups []lookup         // by part
+	latched *message.Latched
 }
 
 // blockState is what a block keeps of its own from one chunk to the next.
@@ -166,6 +73,7 @@ type blockState struct {
 	r        *reader
 	block    *message.Block
 	chunk    *chunk // nil: nothing to unpack
+	at       int    // of chunk in the recording
 	payload  int    // where in Stored the data begin
 	unpacker unpacker
 	walker   chunkWalker
@@ -181,25 +89,26 @@ func (r *reader) Fetch(ctx context.Context, b *message.Block) error {
 	}
 	s.block, s.chunk = b, nil
 	if r.at == len(r.picks) {
-		r.skip(b, r.tail)
-		r.tail = [2]int32{}
-		if len(b.Skipped) > 0 {
-			b.MinLater = math.MaxInt64
-			return nil
-		}
 		return io.EOF
 	}
 	p := &r.picks[r.at]
 	r.at++
-	c := &r.rec.chunks[p.chunk]
-	b.Offset, b.Ordinal, b.MinLater = c.off, p.ordinal, p.minLater
+	b.Object, b.Ordinal, b.MinLater = p.part, p.ordinal, p.minLater
 	r.skip(b, p.skipped)
+	if p.chunk < 0 {
+		b.Offset = -1
+		b.LostBytes += r.rec.parts[p.part].lost
+		return nil
+	}
+	c := &r.rec.chunks[p.chunk]
+	b.Offset = c.off
+	s.at = int(p.chunk)
 	if p.length > maxChunk {
 		lose(b, c, "bad_chunk", p.length, fmt.Sprintf("%v: chunk of %d bytes", pipeline.ErrLimit, p.length))
 		return nil
 	}
 	b.Stored = resize(b.Stored, p.length)
-	if err := r.stream.read(ctx, b.Stored, p.off, p.runEnd); err != nil {
+	if err := r.reads[p.part].Read(ctx, p.read, b.Stored); err != nil {
 		return fmt.Errorf("reading chunk: %w", err)
 	}
 	s.payload = 0
@@ -252,7 +161,7 @@ func (r *reader) header(ctx context.Context, b *message.Block, s *blockState, p 
 	}
 	rest := end - int64(n)
 	b.Stored = slices.Grow(b.Stored, int(rest))[:end]
-	if err := r.stream.read(ctx, b.Stored[n:], p.off+int64(n), 0); err != nil {
+	if err := message.ReadFull(ctx, r.srcs[p.part], b.Stored[n:], p.off+int64(n)); err != nil {
 		return false, fmt.Errorf("reading chunk: %w", err)
 	}
 	return true, nil
@@ -263,7 +172,11 @@ func (r *reader) skip(b *message.Block, chunks [2]int32) {
 	for i := chunks[0]; i < chunks[1]; i++ {
 		c := &r.rec.chunks[i]
 		for _, n := range r.rec.counts[c.countFrom:c.countTo] {
-			b.Skipped = append(b.Skipped, message.ChannelCount{Channel: int32(r.rec.byID[n.conn]), Count: int64(n.count)})
+			k, ok := r.rec.conn(c.part, n.conn)
+			if !ok {
+				k = -1
+			}
+			b.Skipped = append(b.Skipped, message.ChannelCount{Channel: int32(k), Count: int64(n.count)})
 		}
 	}
 }
@@ -309,6 +222,12 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 		return nil
 	}
 	b.Data = data
+	if b.Plain = b.Codec == codecNone; b.Plain {
+		b.DataOffset = c.off + int64(s.payload)
+		if c.dataLen >= 0 {
+			b.DataOffset = c.dataOff
+		}
+	}
 	s.walker.odd = 0
 	var n int
 	b.Records = slices.Grow(b.Records, int(min(c.messages, int64(len(data)/messageLen))))
@@ -317,10 +236,11 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 	for i := range b.Records {
 		rec := &b.Records[i]
 		if rec.Channel != last || i == 0 {
-			last, channel = rec.Channel, r.lookup.channel(uint32(rec.Channel))
+			last, channel = rec.Channel, r.lookups[c.part].channel(uint32(rec.Channel))
 		}
 		rec.Channel = channel
 	}
+	b.Keep = r.latched.Keep(s.at, b.Keep)
 	if s.walker.odd > 0 {
 		b.Problems = append(b.Problems, message.BlockProblem{Kind: "bad_time", Offset: c.off,
 			Detail: fmt.Sprintf("%d times have a second of nanoseconds or more, which are added to the seconds", s.walker.odd)})
@@ -337,7 +257,7 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 
 // connection checks a connection record in a chunk against the one in use.
 func (s *blockState) connection(topic []byte, id uint32, data []byte) {
-	i := s.r.lookup.channel(id)
+	i := s.r.lookups[s.chunk.part].channel(id)
 	if i < 0 {
 		return
 	}
@@ -349,7 +269,13 @@ func (s *blockState) connection(topic []byte, id uint32, data []byte) {
 }
 
 // Close implements message.Walker.
-func (r *reader) Close() error { return r.stream.close() }
+func (r *reader) Close() error {
+	var errs []error
+	for _, reads := range r.reads {
+		errs = append(errs, reads.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // lookup finds the channel of a connection, which is its place in the list.
 type lookup struct {
@@ -360,9 +286,12 @@ type lookup struct {
 // maxDense is how many ids are found without a map.
 const maxDense = 1 << 12
 
-func newLookup(conns []connection) lookup {
+func newLookup(conns []connection, part int) lookup {
 	l := lookup{rest: make(map[uint32]int32)}
 	for i := range conns {
+		if conns[i].part != part {
+			continue
+		}
 		id := conns[i].id
 		if id >= maxDense {
 			l.rest[id] = int32(i)
@@ -384,59 +313,4 @@ func (l *lookup) channel(id uint32) int32 {
 		return i
 	}
 	return -1
-}
-
-// stream reads ascending ranges of an object with as few requests as it can.
-type stream struct {
-	src      pipeline.Source
-	rc       io.ReadCloser
-	pos, end int64 // of rc
-}
-
-// read fills p from off. A new request reaches to runEnd.
-func (s *stream) read(ctx context.Context, p []byte, off, runEnd int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	end := off + int64(len(p))
-	if s.rc != nil && (off < s.pos || off-s.pos > maxGap || end > s.end) {
-		if err := s.close(); err != nil {
-			return err
-		}
-	}
-	if s.rc == nil {
-		runEnd = max(runEnd, end)
-		rc, err := s.src.Reader(ctx, off, runEnd-off)
-		if err != nil {
-			return err
-		}
-		s.rc, s.pos, s.end = rc, off, runEnd
-	}
-	if off > s.pos {
-		n, err := io.CopyN(io.Discard, s.rc, off-s.pos)
-		s.pos += n
-		if err != nil {
-			return short(err)
-		}
-	}
-	n, err := io.ReadFull(s.rc, p)
-	s.pos += int64(n)
-	return short(err)
-}
-
-// short gives the end of an object that was listed as longer its kind.
-func short(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: object ends before its listed size", pipeline.ErrTruncated)
-	}
-	return err
-}
-
-func (s *stream) close() error {
-	if s.rc == nil {
-		return nil
-	}
-	err := s.rc.Close()
-	s.rc = nil
-	return err
 }

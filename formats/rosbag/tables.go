@@ -34,9 +34,12 @@ func (f Format) makeTables(rec *recording, d *pipeline.Description) error {
 			rec.conns[c].table = g
 		}
 	}
-	for _, n := range rec.counts {
-		if i, ok := rec.byID[n.conn]; ok {
-			groups[rec.conns[i].table].rows += int64(n.count)
+	for i := range rec.chunks {
+		c := &rec.chunks[i]
+		for _, n := range rec.counts[c.countFrom:c.countTo] {
+			if i, ok := rec.conn(c.part, n.conn); ok {
+				groups[rec.conns[i].table].rows += int64(n.count)
+			}
 		}
 	}
 	names := tableNames(groups)
@@ -65,6 +68,7 @@ func (f Format) makeTables(rec *recording, d *pipeline.Description) error {
 			Encoding:   "ros1",
 			SchemaName: gr.typ,
 			Raw:        t.Layout == nil,
+			Latched:    attributes["latching"] == "true",
 		})
 	}
 	return nil

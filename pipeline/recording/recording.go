@@ -229,7 +229,7 @@ func (s *source) open(ctx context.Context, obj pipeline.Object) (pipeline.Source
 	if s.wrap != nil {
 		src = s.wrap(src)
 	}
-	return src, nil
+	return &headed{Source: src}, nil
 }
 
 // Parts implements pipeline.MultiSource.

@@ -2,11 +2,6 @@ package explore
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"sort"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -27,9 +22,23 @@ type Report struct {
 	DurationNs  int64                  `json:"duration_ns"`
 	Rows        int64                  `json:"rows"` // -1 where unknown
 	Compression []pipeline.Compression `json:"compression,omitempty"`
+	Overlapping int64                  `json:"overlapping_chunks,omitempty"`
 	Attributes  map[string]string      `json:"attributes,omitempty"`
+	Attachments []AttachmentReport     `json:"attachments,omitempty"`
+	Details     []pipeline.Detail      `json:"details,omitempty"`
+	Deep        bool                   `json:"deep,omitempty"` // every row was looked at
 	Tables      []TableReport          `json:"tables"`
 	Problems    []ProblemReport        `json:"problems"`
+}
+
+// AttachmentReport is one file that travels with the recording.
+type AttachmentReport struct {
+	Number    int    `json:"number"` // counted from 1, as extract takes it
+	Name      string `json:"name"`
+	MediaType string `json:"media_type,omitempty"`
+	Size      int64  `json:"size"` // -1 where unknown
+	Time      string `json:"time,omitempty"`
+	External  string `json:"external,omitempty"`
 }
 
 // TableReport is one table of a report.
@@ -40,8 +49,25 @@ type TableReport struct {
 	Raw      bool           `json:"raw,omitempty"`
 	Rows     int64          `json:"rows"` // -1 where unknown
 	RateHz   float64        `json:"rate_hz,omitempty"`
+	Bytes    int64          `json:"bytes,omitempty"` // of the rows as stored, where known
+	Start    string         `json:"start,omitempty"` // on the log clock, as the index tells
+	End      string         `json:"end,omitempty"`
+	Latched  bool           `json:"latched,omitempty"`
 	Clocks   []string       `json:"clocks,omitempty"`
 	Columns  []ColumnReport `json:"columns"`
+	// Times and Rejected are found out by looking at every row.
+	Times    []ClockReport    `json:"times,omitempty"`
+	Rejected map[string]int64 `json:"rejected,omitempty"`
+	Lost     int64            `json:"lost,omitempty"`
+}
+
+// InspectOptions say how closely to look.
+type InspectOptions struct {
+	Format string // empty: found by looking
+	// Deep decodes the clocks of every row and reads every attachment: it takes
+	// as long as reading the recording.
+	Deep    bool
+	Workers int
 }
 
 // ColumnReport is one column of a table.
@@ -78,18 +104,30 @@ func Configure(ctx context.Context, reg *pipeline.Registry, settings []string, e
 	return reg, nil
 }
 
-// Inspect describes the recording at a URI.
-func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeline.Source, format string) (*Report, error) {
-	_, d, err := describe(ctx, reg, src, format)
+// Inspect describes the recording at a URI. Problems that can only be seen row
+// by row are among those of the report when the look was deep.
+func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeline.Source, opt InspectOptions) (*Report, error) {
+	spec, d, err := describe(ctx, reg, src, opt.Format)
 	if err != nil {
 		return nil, err
 	}
+	r := newReport(uri, src, d)
+	if opt.Deep {
+		if err := r.examine(ctx, spec.Format, src, d, opt); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// newReport says what the description of a recording does.
+func newReport(uri string, src pipeline.Source, d *pipeline.Description) *Report {
 	var size int64
 	for _, p := range pipeline.Parts(src) {
 		size += p.Object().Size
 	}
 	r := &Report{URI: uri, Size: size, Format: d.Format, Version: d.Version, Profile: d.Profile, Writer: d.Writer,
-		Indexed: d.Indexed, Compression: d.Compression, Attributes: d.Attributes, Tables: []TableReport{}, Problems: []ProblemReport{}}
+		Indexed: d.Indexed, Compression: d.Compression, Overlapping: d.Overlapping, Attributes: d.Attributes, Details: d.Details, Tables: []TableReport{}, Problems: []ProblemReport{}}
 	if d.HasTime {
 		r.Start, r.End, r.DurationNs = stamp(d.Start), stamp(d.End), d.End-d.Start
 	}
@@ -99,6 +137,10 @@ func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeli
 		if t.HasTime {
 			start, end, timed = t.Start, t.End, true
 		}
+		if t.HasTime {
+			tr.Start, tr.End = stamp(t.Start), stamp(t.End)
+		}
+		tr.Bytes, tr.Latched = max(t.Bytes, 0), t.Latched
 		if timed && end > start && t.Rows > 1 {
 			tr.RateHz = float64(t.Rows-1) / (float64(end-start) / 1e9)
 		}
@@ -116,7 +158,15 @@ func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeli
 		}
 		r.Tables = append(r.Tables, tr)
 	}
-	for _, p := range d.Problems {
+	for i, a := range d.Attachments {
+		r.Attachments = append(r.Attachments, newAttachmentReport(i, a))
+	}
+	r.addProblems(d.Problems)
+	return r
+}
+
+func (r *Report) addProblems(problems []pipeline.Problem) {
+	for _, p := range problems {
 		pr := ProblemReport{Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
 		if p.Offset >= 0 {
 			off := p.Offset
@@ -124,116 +174,6 @@ func Inspect(ctx context.Context, reg *pipeline.Registry, uri string, src pipeli
 		}
 		r.Problems = append(r.Problems, pr)
 	}
-	return r, nil
 }
 
 func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z") }
-
-// Text prints the report for a person; columns says whether to list them.
-func (r *Report) Text(w io.Writer, columns bool) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(key, format string, args ...any) { fmt.Fprintf(tw, key+"\t"+format+"\n", args...) }
-	line("recording", "%s", r.URI)
-	line("size", "%s (%d bytes)", Bytes(r.Size), r.Size)
-	format := r.Format
-	for _, s := range []string{r.Version, r.Profile} {
-		if s != "" {
-			format += " " + s
-		}
-	}
-	line("format", "%s", format)
-	if r.Writer != "" {
-		line("written by", "%s", r.Writer)
-	}
-	if r.Indexed {
-		line("index", "yes")
-	} else {
-		line("index", "no: the recording was scanned")
-	}
-	if r.Start != "" {
-		line("start", "%s", r.Start)
-		line("end", "%s", r.End)
-		line("duration", "%s", time.Duration(r.DurationNs))
-	}
-	line("rows", "%s", count(r.Rows))
-	for _, c := range r.Compression {
-		ratio := ""
-		if c.Compressed > 0 && c.Raw > 0 {
-			about := ""
-			if c.Estimated {
-				about = "about "
-			}
-			ratio = fmt.Sprintf(", %s%s stored, %s%s unpacked, ratio %s%.2f", about, Bytes(c.Compressed), about, Bytes(c.Raw), about, float64(c.Raw)/float64(c.Compressed))
-		}
-		line("compression", "%s: %d chunks%s", c.Codec, c.Chunks, ratio)
-	}
-	for _, k := range sortedNames(r.Attributes) {
-		line("attribute", "%s = %s", k, r.Attributes[k])
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	fmt.Fprintln(tw, "TABLE\tROWS\tHZ\tENCODING\tSCHEMA\tCOLUMNS")
-	for _, t := range r.Tables {
-		rate := ""
-		if t.RateHz > 0 {
-			rate = fmt.Sprintf("%.2f", t.RateHz)
-		}
-		enc := t.Encoding
-		if t.Raw {
-			enc = strings.TrimSpace(enc + " (raw)")
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\n", t.Name, count(t.Rows), rate, enc, t.Schema, len(t.Columns))
-		if columns {
-			for _, c := range t.Columns {
-				fmt.Fprintf(tw, "  %s\t%s\t\t\t%s\t\n", c.Name, c.Type, c.Unit)
-			}
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	if len(r.Problems) > 0 {
-		fmt.Fprintln(w)
-		fmt.Fprintln(tw, "PROBLEM\tTABLE\tOFFSET\tDETAIL")
-		for _, p := range r.Problems {
-			off := ""
-			if p.Offset != nil {
-				off = fmt.Sprint(*p.Offset)
-			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", p.Kind, p.Table, off, p.Detail)
-		}
-	}
-	return tw.Flush()
-}
-
-func count(n int64) string {
-	if n < 0 {
-		return "unknown"
-	}
-	return fmt.Sprint(n)
-}
-
-// Bytes writes a number of bytes for a person, in binary units.
-func Bytes(n int64) string {
-	const units = "KMGTP"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1024, 0
-	for f >= 1024 && i < len(units)-1 {
-		f /= 1024
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", f, units[i])
-}
-
-func sortedNames(m map[string]string) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
-}
