@@ -19,6 +19,7 @@ import (
 // codecs decompresses. One goroutine uses it at a time.
 type codecs struct {
 	zstd *zstd.Decoder
+	fast *zstd.Decoder // does not look at the checksums of frames
 	lz4  *lz4.Reader
 	src  bytes.Reader
 }
@@ -58,6 +59,9 @@ func (c *codecs) close() {
 	if c.zstd != nil {
 		c.zstd.Close()
 	}
+	if c.fast != nil {
+		c.fast.Close()
+	}
 }
 
 // Bounds on trust: a chunk that claims to unpack to more than this is unpacked
@@ -80,7 +84,7 @@ func (c *codecs) unpack(dst, src []byte, codec string, size, limit int64) (out [
 	defer func() {
 		if r := recover(); r != nil {
 			out, err = dst[:0], fmt.Errorf("%s decoder failed: %v: %w", codec, r, pipeline.ErrCorrupt)
-			c.zstd, c.lz4 = nil, nil
+			c.zstd, c.fast, c.lz4 = nil, nil, nil
 		}
 	}()
 	switch codec {
@@ -159,6 +163,33 @@ func readAll(dst []byte, r io.Reader, limit int64) ([]byte, error) {
 			return dst, err
 		}
 	}
+}
+
+// unpackSummed decompresses a chunk of zstd whose CRC is known. That vouches for
+// every byte of it, so that the checksum of the frame, which costs more, need
+// not be computed. Where anything is wrong ok is false, and unpack says what.
+func (c *codecs) unpackSummed(dst, src []byte, size int64, sum uint32) (out []byte, ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			out, ok = dst[:0], false
+			c.fast = nil
+		}
+	}()
+	if size > trustedSize && size/trustedRatio > int64(len(src)) {
+		return dst, false
+	}
+	if c.fast == nil {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.IgnoreChecksum(true))
+		if err != nil {
+			return dst, false
+		}
+		c.fast = d
+	}
+	if int64(cap(dst)) < size {
+		dst = make([]byte, 0, size)
+	}
+	out, err := c.fast.DecodeAll(src, dst)
+	return out, err == nil && int64(len(out)) == size && crc32.ChecksumIEEE(out) == sum
 }
 
 // chunkHead is how many bytes of the content of a Chunk without compression lie
@@ -243,6 +274,14 @@ func (c *codecs) open(o *opened, body, buf []byte, whole bool, lim Limits) []byt
 		}
 		o.data = stored
 	} else {
+		if o.Compression == "zstd" && o.UncompressedCRC != 0 && whole {
+			out, ok := c.unpackSummed(buf[:0], stored, size, o.UncompressedCRC)
+			if ok {
+				o.data = out
+				return out
+			}
+			buf = out
+		}
 		o.data, err = c.unpack(buf[:0], stored, o.Compression, size, limit)
 		buf = o.data
 		switch {

@@ -120,6 +120,9 @@ type worker struct {
 	lists []int32 // by record: the tally it is wanted by, or -1
 	spans []Span
 	rows  []uint32
+	// buffer is where the next block is unpacked to: where the one before was,
+	// which is still in the cache of the processor.
+	buffer []byte
 }
 
 // decode is a worker.
@@ -127,12 +130,20 @@ func (e *Engine) decode(ctx context.Context) {
 	defer e.wg.Done()
 	w := &worker{e: e, slot: make([]int32, len(e.tables))}
 	for j := range e.work {
+		if j.block.Buffer == nil {
+			j.block.Buffer, w.buffer = w.buffer, nil
+		}
 		if ctx.Err() != nil {
 			j.err = ctx.Err()
 		} else if err := e.cfg.Walker.Unpack(ctx, &j.block); err != nil {
 			j.err = e.fail(j.block.Object, "", j.block.Offset, -1, err)
 		} else {
 			w.block(j)
+			if len(j.bad) == 0 {
+				// Rows are copies; only what could not be decoded is asked for again.
+				w.buffer = keep(j.block.Buffer)
+				j.block.Buffer, j.block.Data = nil, nil
+			}
 		}
 		j.done <- struct{}{}
 	}
