@@ -139,7 +139,7 @@ func newSorted(ctx context.Context, d *decoder, t *table, b *rows) *sortedCursor
 		if !b.need[i] || p.stride == 0 {
 			continue
 		}
-		seg := t.f.newSegments(newWindow(t.f.src, d.window), p.g.dg.data)
+		seg := d.f.newSegments(newWindow(d.f.src, d.window), p.g.dg.data)
 		seg.inval, seg.width = p.inval, p.g.data
 		if p.inval {
 			seg.width = p.g.inval
