@@ -4,7 +4,7 @@
 # The libraries are installed, pinned, into .venv-conformance.
 #
 # DRIVEMILL_CONFORMANCE, where set, is a directory of real recordings
-# (mcap/, ros1_bag/), all of which are compared too.
+# (mcap/, ros1_bag/, rosbag2/), all of which are compared too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -26,6 +26,9 @@ failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/video.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/rosbag2.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/encodings.py "$work/drivemill"
 echo "types: every type the sink writes, read by pyarrow and DuckDB"
 check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestOtherReaders$' ./formats/parquet
 if [ $failed -ne 0 ]; then

@@ -2,6 +2,8 @@ package mcap
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -157,6 +159,45 @@ func readAll(dst []byte, r io.Reader, limit int64) ([]byte, error) {
 			return dst, err
 		}
 	}
+}
+
+// chunkHead is how many bytes of the content of a Chunk without compression lie
+// before its records: two times, two sizes with a checksum between them, and an
+// empty name.
+const chunkHead = 8 + 8 + 8 + 4 + 4 + 8
+
+// ReadChunk implements pipeline.ChunkReader.
+func (f *Format) ReadChunk(ctx context.Context, src pipeline.Source, off int64) ([]byte, error) {
+	var head [frameLen]byte
+	if off < 0 || off > src.Object().Size-frameLen {
+		return nil, fmt.Errorf("no record begins at %d: %w", off, pipeline.ErrTruncated)
+	}
+	if err := readFull(ctx, src, head[:], off); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(head[1:])
+	switch left := uint64(src.Object().Size - off - frameLen); {
+	case Op(head[0]) != OpChunk:
+		return nil, fmt.Errorf("no chunk begins at %d: %w", off, pipeline.ErrCorrupt)
+	case n > uint64(f.Limits.record()):
+		return nil, fmt.Errorf("chunk of %d bytes: %w", n, pipeline.ErrLimit)
+	case n > left:
+		return nil, fmt.Errorf("chunk of %d bytes, of which %d are there: %w", n, left, pipeline.ErrTruncated)
+	}
+	body := make([]byte, n)
+	if err := readFull(ctx, src, body, off+frameLen); err != nil {
+		return nil, err
+	}
+	var c codecs
+	defer c.close()
+	var o opened
+	c.open(&o, body, nil, true, f.Limits)
+	for _, d := range o.damages {
+		if d.loses {
+			return nil, fmt.Errorf("%s: %s: %w", d.kind, d.detail, pipeline.ErrCorrupt)
+		}
+	}
+	return o.data, nil
 }
 
 // damage is something wrong with a chunk.

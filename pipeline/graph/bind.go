@@ -35,11 +35,11 @@ func (g *Graph) Bind(tables map[string][]*StreamTable) (*Bound, error) {
 		need := first.backward(first.sinkNeeds(), whole)
 		sources, pruned := prune(first.Sources, need)
 		if !pruned {
-			return first, nil
+			return first.withBytes(), nil
 		}
 		second, err := g.forward(sources)
 		if err == nil {
-			return second, nil
+			return second.withBytes(), nil
 		}
 		if err.node < 0 || whole[err.node] {
 			return nil, err.cause()
@@ -363,6 +363,10 @@ func bindSink(s pipeline.Sink, in []*pipeline.Table, as string) (*pipeline.SinkB
 		t.Reads = slices.Clone(t.Reads)
 		for j := range t.Reads {
 			t.Reads[j].Table = original(flowing, t.Reads[j].Table)
+		}
+		t.Bytes = slices.Clone(t.Bytes)
+		for j := range t.Bytes {
+			t.Bytes[j].Table = original(flowing, t.Bytes[j].Table)
 		}
 		b.Tables[i] = t
 	}

@@ -32,6 +32,7 @@ type SourceEntry struct {
 	Lost       int64            `json:"lost,omitempty"`
 	LostBytes  int64            `json:"lost_bytes,omitempty"`
 	Bytes      int64            `json:"bytes"`
+	pipeline.PayloadCounts
 	// Raw means that the messages were not decoded but kept as bytes.
 	Raw bool `json:"raw,omitempty"`
 }
@@ -83,6 +84,7 @@ type Totals struct {
 	NullCells  int64 `json:"null_cells"`
 	// Raw counts those of Decoded that were kept as bytes.
 	Raw int64 `json:"raw"`
+	pipeline.PayloadCounts
 }
 
 func sum(m map[string]int64) int64 {
@@ -107,6 +109,7 @@ func (l *Ledger) Totals() Totals {
 		}
 		t.Lost += max(s.Lost, 0) // an index may also promise too little
 		t.LostBytes += s.LostBytes
+		t.PayloadCounts.Add(s.PayloadCounts)
 	}
 	for _, n := range l.Nodes {
 		t.Filtered += n.Filtered

@@ -31,7 +31,7 @@ func main() {
 // generate writes everything below dir.
 func generate(dir string) error {
 	out := &output{dir: dir}
-	for _, part := range []func(*output) error{writeDrives, writeBroken, writeDriveStats, writeQuirks, writeSideData} {
+	for _, part := range []func(*output) error{writeDrives, writeSensors, writeBroken, writeDriveStats, writeQuirks, writeSideData} {
 		if err := part(out); err != nil {
 			return err
 		}

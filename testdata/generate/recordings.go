@@ -13,7 +13,7 @@ const chunkSize = 96 << 10
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// writeDrives writes the drive in three formats, and the rows to expect.
+// writeDrives writes the drive in four formats, and the rows to expect.
 func writeDrives(out *output) error {
 	messages := drive()
 	ros1, ros2 := newDialect(false), newDialect(true)
@@ -34,6 +34,9 @@ func writeDrives(out *output) error {
 	if err := out.write("drives/v03/20260302T081500Z/roof.mcap", v03); err != nil {
 		return err
 	}
+	if err := writeRosbag2(out, "drives/v04/20260302T081500Z/roof", ros2, messages); err != nil {
+		return err
+	}
 	twins := make([]bytes.Buffer, len(topics))
 	for _, m := range messages {
 		twins[m.topic].Write(ros2.twin(topics[m.topic].typ, m.log, m.body))
@@ -49,6 +52,11 @@ func writeDrives(out *output) error {
 // writeMCAP writes messages as MCAP. The publish time is the stamp in the
 // message's header.
 func writeMCAP(d *dialect, messages []message, opts mcap.WriterOptions) ([]byte, error) {
+	return writeMCAPOf(d, topics, messages, opts)
+}
+
+// writeMCAPOf writes messages of other topics.
+func writeMCAPOf(d *dialect, topics []topic, messages []message, opts mcap.WriterOptions) ([]byte, error) {
 	profile, schemaEncoding, encoding := "ros1", "ros1msg", "ros1"
 	if d.ros2 {
 		profile, schemaEncoding, encoding = "ros2", "ros2msg", "cdr"
