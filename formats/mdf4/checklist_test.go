@@ -602,4 +602,27 @@ func TestUnfinalised(t *testing.T) {
 		f.Unfinalised = 0x05
 		same(t, "unfinalised", want, mustRead(t, f))
 	})
+	t.Run("31 a list that was never filled", func(t *testing.T) {
+		want := mustRead(t, sample(300, nil))
+		f := sample(300, func(dg *mdf4test.DataGroup) { dg.Storage = mdf4test.Storage{List: mdf4test.DL, Piece: 1000} })
+		f.Unfinalised = 0x11
+		data := f.Bytes()
+		list := strings.LastIndex(string(data), "##DL")
+		for i := 3; i <= 6; i++ { // of six blocks
+			copy(data[list+24+8*i:], make([]byte, 8))
+		}
+		r, err := read(t, New(), object(t, data), pipeline.Selection{}, pipeline.DecodeOptions{Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "blocks behind the last link", want, r)
+	})
+	t.Run("31 offsets of values that were never written", func(t *testing.T) {
+		f, words := unsorted(100, true)
+		for _, r := range f.Groups[0].Groups[0].Records {
+			copy(r[8:], make([]byte, 8))
+		}
+		f.Unfinalised = 0x41
+		mustRead(t, f).wantOf(t, "one", "s", words...)
+	})
 }

@@ -205,8 +205,5 @@ func (t *table) conversionOf(c *channel, kind conversion.Kind) *conversion.Progr
 		t.tell("conversion", c.off, "channel %q keeps its raw values: %v", c.fullName(), err)
 		return nil
 	}
-	if p.Output().Identity() {
-		return p
-	}
 	return p
 }

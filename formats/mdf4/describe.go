@@ -156,6 +156,7 @@ func (f *Format) measure(ctx context.Context, ix *index, d *pipeline.Description
 		scan.Tables = append(scan.Tables, s)
 	}
 	if len(scan.Tables) > 0 {
+		pipeline.NoteScan(ctx, ix.file.src.Object())
 		if err := f.scan(ctx, ix, scan, d, at); err != nil {
 			return err
 		}

@@ -17,16 +17,15 @@ const (
 	maxVersion = 430
 )
 
-// Standard flags of an unfinalised file (id_unfin_flags).
+// Standard flags of an unfinalised file (id_unfin_flags) that change how it is
+// read. The others concern counters of sample reductions, and sizes of groups of
+// variable length, which are not relied on.
 const (
 	unfinCycles     = 1 << 0 // cycle counters of CG and CA
-	unfinReduction  = 1 << 1 // cycle counters of SR
 	unfinData       = 1 << 2 // length of the last DT
 	unfinReduced    = 1 << 3 // length of the last RD
 	unfinList       = 1 << 4 // the last DL of each chain
-	unfinVLSDBytes  = 1 << 5 // sizes in CG blocks of variable length
 	unfinVLSDOffset = 1 << 6 // offsets of variable length values
-	unfinVLSCBytes  = 1 << 7 // as 5, for VLSC
 	unfinVLSCOffset = 1 << 8 // as 6, for VLSC
 )
 

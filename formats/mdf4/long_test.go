@@ -1,7 +1,9 @@
 package mdf4
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/drivemill/drivemill/formats/mdf4/conversion"
 	"github.com/drivemill/drivemill/formats/mdf4/mdf4test"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
 // settings makes the format that a pipeline asks for.
@@ -97,4 +100,52 @@ func TestLongLayout(t *testing.T) {
 			t.Error("a pattern without end is taken")
 		}
 	})
+}
+
+// In order of time, groups that were stored one after the other are interleaved.
+func TestLogOrder(t *testing.T) {
+	f := &mdf4test.File{StartNS: 1e18}
+	for k := range 3 {
+		g := &mdf4test.Group{Name: fmt.Sprint("g", k), Channels: []*mdf4test.Channel{seconds()}}
+		for i := range 100 {
+			g.Records = append(g.Records, mdf4test.LE(float64(i)+float64(k)/10))
+		}
+		f.Groups = append(f.Groups, &mdf4test.DataGroup{Groups: []*mdf4test.Group{g}})
+	}
+	src := object(t, f.Bytes())
+	format := New()
+	d, err := format.Describe(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec, err := format.Open(t.Context(), src, d, pipeline.Selection{Order: pipeline.LogOrder, From: 1e18 + 10e9, To: 1e18 + 50e9}, pipeline.DecodeOptions{BatchRows: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	last, rows := int64(0), 0
+	for {
+		e, err := dec.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := int64(e.Batch.Record.Column(0).(*arrow.Timestamp).Value(0))
+		if at < last {
+			t.Errorf("%s: %d after %d", e.Batch.Table.Name, at, last)
+		}
+		last = at
+		rows++
+		e.Batch.Release()
+	}
+	if rows != 120 {
+		t.Errorf("%d rows", rows)
+	}
+	for _, c := range dec.Counts() {
+		if c.Found != 100 || c.Decoded != 40 || c.Unselected != 60 {
+			t.Errorf("%+v", c)
+		}
+	}
 }

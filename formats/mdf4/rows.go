@@ -169,7 +169,7 @@ func (b *rows) streams() int {
 
 // open gives the ops their streams of values.
 func (b *rows) open(budget int64) {
-	f := b.t.f
+	f := b.dec.f // reads what this decoder was opened for
 	for _, o := range b.ops {
 		if (o.s.store == inStream || o.s.store == inBare) && o.s.record == nil && o.s.link != 0 {
 			o.view = newView(f.newSegments(newWindow(f.src, budget/4), o.s.link), budget)

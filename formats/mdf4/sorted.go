@@ -23,19 +23,18 @@ type cursor interface {
 
 // partReader cuts the stream of one part into records.
 type partReader struct {
-	p      part
-	st     *stream
-	buf    []byte // whole records first
-	rest   []byte // of the chunk, behind buf
-	carry  []byte // a record that lies in several chunks
-	pos    int64  // position in the stream behind rest
-	skip   int64  // bytes to leave out, up to the next record
-	row    int64  // of buf
-	end    bool
-	torn   int64 // bytes of an incomplete last record
-	gap    int64 // bytes missing
-	first  error // why
-	stored int64
+	p     part
+	st    *stream
+	buf   []byte // whole records first
+	rest  []byte // of the chunk, behind buf
+	carry []byte // a record that lies in several chunks
+	pos   int64  // position in the stream behind rest
+	skip  int64  // bytes to leave out, up to the next record
+	row   int64  // of buf
+	end   bool
+	torn  int64 // bytes of an incomplete last record
+	gap   int64 // bytes missing
+	first error // why
 }
 
 // fill makes at least one record available and returns how many there are; 0
@@ -90,7 +89,6 @@ func (p *partReader) more(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.stored += c.size
 	if c.err == nil {
 		p.rest = c.data
 		p.pos += int64(len(c.data))
@@ -139,7 +137,7 @@ func newSorted(ctx context.Context, d *decoder, t *table, b *rows) *sortedCursor
 		if !b.need[i] || p.stride == 0 {
 			continue
 		}
-		seg := t.f.newSegments(newWindow(t.f.src, d.window), p.g.dg.data)
+		seg := d.f.newSegments(newWindow(d.f.src, d.window), p.g.dg.data)
 		seg.inval, seg.width = p.inval, p.g.data
 		if p.inval {
 			seg.width = p.g.inval

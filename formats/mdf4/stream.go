@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/drivemill/drivemill/pipeline"
 )
 
 // chunkSize is how much of an uncompressed block is read at once.
@@ -292,5 +290,3 @@ func (s *stream) close() {
 		break
 	}
 }
-
-var errMissing = fmt.Errorf("the group has rows and no data block: %w", pipeline.ErrCorrupt)

@@ -181,7 +181,7 @@ func (g *group) master() *channel {
 	return nil
 }
 
-// parts are where the bytes of a group's records lie.
+// location is where the bytes of a group's records lie.
 type location struct {
 	values, inval int   // indices of parts
 	invalOff      int64 // of the invalidation bytes in their part, the id aside

@@ -55,7 +55,6 @@ const (
 	cnAllInvalid   = 1 << 0
 	cnInvalBit     = 1 << 1
 	cnBusEvent     = 1 << 10
-	cnDefaultX     = 1 << 12
 	cnVLSDStream   = 1 << 14
 	cnStreamMode   = 1 << 17
 	cnDescription  = 1 << 20
@@ -66,7 +65,6 @@ const (
 const (
 	cgVLSD         = 1 << 0
 	cgBusEvent     = 1 << 1
-	cgPlainBus     = 1 << 2
 	cgRemoteMaster = 1 << 3
 	cgVLSC         = 1 << 5
 )

@@ -26,7 +26,6 @@ type unsortedCursor struct {
 	scale int64 // ordinals of a record
 	count int64 // records so far, those that are values left out
 	held  int64 // bytes in buffers
-	bytes int64
 	lost  int64
 	why   string
 	stop  bool
@@ -35,11 +34,10 @@ type unsortedCursor struct {
 
 // sorter takes the records of one group.
 type sorter struct {
-	g      *group
-	size   int   // of a record without its id; -1 for those with a length
-	out    *rows // nil where the table was not selected
-	list   *vlsdList
-	single bool // the only group without ids
+	g    *group
+	size int   // of a record without its id; -1 for those with a length
+	out  *rows // nil where the table was not selected
+	list *vlsdList
 
 	buf      []byte
 	ordinals []int64
@@ -90,7 +88,6 @@ func newUnsorted(ctx context.Context, d *decoder, dg *dataGroup, outs map[*group
 	}
 	for _, s := range c.all {
 		s.list = lists[s.g]
-		s.single = len(c.all) == 1
 	}
 	if dg.idSize <= 2 {
 		n := 1
