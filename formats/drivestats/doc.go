@@ -28,7 +28,8 @@
 //
 // The date is that of the cell where it is a date (YYYY-MM-DD) within one day
 // of the file's name, otherwise that of the name; both kinds of disagreement
-// are counted in problems (date_replaced, date_differs). A file whose name is
+// are counted in problems (date_replaced, date_differs), as are header lines in
+// the middle (repeated_header). A file whose name is
 // no date is taken at its word. The table has no clock; a time range selects rows by
 // midnight UTC of their date.
 //
@@ -40,5 +41,6 @@
 // null instead, and counted. The offset of a rejected row counts decompressed
 // bytes, its error tells the line.
 //
-// Zip archives are not read. A line of more than 1 MiB ends decoding.
+// A line of more than 1 MiB ends decoding. Zip archives are not this package's:
+// their members are recordings, which the pipeline finds by name.
 package drivestats
