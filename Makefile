@@ -39,7 +39,7 @@ race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
 
 soak: ## memory of large recordings, selections from them; writes 2 GiB files below TMPDIR
-	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3" -count 1 -v ./cmd/drivemill
+	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3|TestQuarterOverS3" -count 1 -v ./cmd/drivemill
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -105,7 +105,7 @@ func (format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Desc
 	fail := func(err error) error {
 		return &pipeline.DecodeError{Object: obj.URI, Format: formatName, Offset: 0, Record: -1, Err: err}
 	}
-	in, err := open(ctx, src)
+	in, err := look(ctx, src)
 	if err != nil {
 		return nil, fail(err)
 	}
