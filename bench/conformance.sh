@@ -5,7 +5,7 @@
 # The libraries are installed, pinned, into .venv-conformance.
 #
 # DRIVEMILL_CONFORMANCE, where set, is a directory of real recordings
-# (mcap/, ros1_bag/, rosbag2/, mdf4/, dbc/), all of which are compared too.
+# (mcap/, ros1_bag/, rosbag2/, mdf4/, dbc/, drive_stats/), all of which are compared too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -26,6 +26,7 @@ go build -trimpath -o "$work/drivemill" ./cmd/drivemill
 failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
+check "$venv/bin/python" bench/conformance/drivestats.py "$work/drivemill" "$work/drivestats"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/video.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/rosbag2.py "$work/drivemill"

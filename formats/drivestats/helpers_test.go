@@ -97,6 +97,11 @@ func (t *table) problem(kind string) string {
 // decode reads a whole object.
 func decode(t testing.TB, src *memory, sel pipeline.Selection, opt pipeline.DecodeOptions) *table {
 	t.Helper()
+	return decodeSource(t, src, sel, opt)
+}
+
+func decodeSource(t testing.TB, src pipeline.Source, sel pipeline.Selection, opt pipeline.DecodeOptions) *table {
+	t.Helper()
 	out := &table{}
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
