@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -208,10 +207,11 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 		asJSON := fs.Bool("json", false, "print one JSON object")
 		logFormat := fs.String("log-format", "", "text or json")
 		var allowLoss bool
-		jobs, workers := 1, runtime.GOMAXPROCS(0)
+		jobs := 1
+		var mem memoryFlags
 		if judge {
 			fs.IntVar(&jobs, "jobs", jobs, "units of reduce steps that run at once")
-			fs.IntVar(&workers, "workers", workers, "goroutines that each decoder, stage and encoder of a unit may use")
+			mem.add(fs)
 			fs.BoolVar(&allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
 		}
 		return func(ctx context.Context, env *environment, args []string) error {
@@ -227,7 +227,14 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 			if err != nil {
 				return err
 			}
-			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Workers: workers, Now: time.Now, Failpoint: failpoint}
+			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Now: time.Now, Failpoint: failpoint}
+			if judge {
+				plan, space, err := mem.plan(ctx, env)
+				if err != nil {
+					return err
+				}
+				r.Workers, r.Budget, r.Spill = plan.Workers, plan, space
+			}
 			rep, err := do(ctx, r, m)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/budget"
 	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
@@ -37,6 +38,10 @@ type Runner struct {
 	LimitUnits int // 0: no limit
 	DryRun     bool
 	Retry      Retry
+	// Budget is the memory that all units together may use; zero: no bound.
+	Budget budget.Plan
+	// Spill is where rows go that the budget has no room for; nil: nowhere.
+	Spill pipeline.Spill
 	// RunInfo goes into the lineage events; RunID must be a UUID.
 	RunInfo lineage.RunInfo
 	// Now tells the time for events; no output of a unit depends on it.

@@ -156,6 +156,10 @@ func (s *sourceRun) deliver(b *pipeline.Batch, streams []*streamer) error {
 		if err != nil {
 			return err
 		}
+		if err := s.exec.flow.wait(s.exec.ctx); err != nil {
+			out.Release()
+			return err
+		}
 		if err := s.exec.emit(s.id, pipeline.Element{Batch: out}); err != nil {
 			return err
 		}
