@@ -41,6 +41,7 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 			sched.add(fs)
 			shards := fs.Int("shards", 0, "largest number of shards (default: as --shard-bytes makes, else 1)")
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
+			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
@@ -57,6 +58,10 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 					}
 					opt.ShardBytes = int64(n)
 				}
+				size, err := splitSize(*split)
+				if err != nil {
+					return err
+				}
 				log, err := newLogger(env, *logFormat)
 				if err != nil {
 					return err
@@ -70,7 +75,7 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 				if err != nil {
 					return err
 				}
-				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, Now: time.Now}
+				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, SplitSize: size, Now: time.Now}
 				m, err := r.Plan(ctx, opt)
 				if err != nil {
 					return err
@@ -90,7 +95,9 @@ func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 		Units    int    `json:"units"`
 		Done     int    `json:"done_before"`
 		Bytes    int64  `json:"bytes"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes})
+		// Wholes are large recordings that could not be cut, and why.
+		Wholes []runner.Whole `json:"not_cut,omitempty"`
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Wholes})
 }
 
 // scheduleFlags say which run of a schedule this is.

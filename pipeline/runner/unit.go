@@ -307,7 +307,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		u.sinks = append(u.sinks, n.sink)
 	}
 	for i, b := range u.bound.Sources {
-		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
+		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, slice: u.unit.Slice, selected: make(map[string]bool), reject: u.rejecter(b.Input.Name),
 			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
 			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == config.NullCellOnBadData}}
 		for _, o := range u.opened {
