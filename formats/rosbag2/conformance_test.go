@@ -220,7 +220,7 @@ func TestConformanceBuiltins(t *testing.T) {
 		r := readAll(t, openFolder(t, filepath.Join(dir, bag), func(string) bool { return true })[0])
 		lib, _ := rosmsg.Builtins("humble")
 		for _, i := range r.d.Tables {
-			text, err := lib.Definition(i.SchemaName)
+			_, text, err := lib.Definition(i.SchemaName)
 			if err != nil {
 				t.Logf("%s is not built in", i.SchemaName)
 				continue

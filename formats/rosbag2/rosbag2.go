@@ -18,7 +18,7 @@ const Name = "rosbag2"
 
 // Config is the settings of the format.
 type Config struct {
-	Definitions pipeline.Text `yaml:"definitions" doc:"folder of message definitions, <package>/msg/<Type>.msg, for recordings that hold none"`
+	Definitions pipeline.Text `yaml:"definitions" doc:"folder of message definitions, <package>/msg/<Type>.msg or .idl, <package>/srv/<Service>.srv and <package>/action/<Action>.action, for recordings that hold none"`
 	SpillDir    string        `yaml:"spill_dir" doc:"folder for storage files compressed as a whole, which are unpacked there while they are read; default: the system's for temporary files"`
 }
 
@@ -92,9 +92,9 @@ func configure(ctx context.Context, c *Config, env pipeline.Env, encodings []mes
 	if c.Definitions.Value == "" {
 		return f, nil
 	}
-	lib, err := loadDefinitions(ctx, env, c.Definitions.Value)
+	lib, err := loadDefinitions(ctx, env, c.Definitions)
 	if err != nil {
-		if ctxErr(err) || pipeline.IsTransient(err) {
+		if ctxErr(err) || errors.Is(err, pipeline.ErrNotLoaded) || pipeline.IsTransient(err) {
 			return nil, err
 		}
 		return nil, c.Definitions.Issuef(0, "%v", err)
@@ -176,9 +176,9 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 // in. Times of publication and sequence numbers, which only MCAP storage has,
 // are not among its columns.
 func (f *Format) KnownTable(typeName string) (*pipeline.Table, error) {
-	if text, err := f.supplied.Definition(typeName); err == nil {
+	if encoding, text, err := f.supplied.Definition(typeName); err == nil {
 		if enc := f.encodings["cdr"]; enc != nil {
-			l, err := enc.Parse(message.Schema{Name: typeName, Encoding: "ros2msg", Data: text})
+			l, err := enc.Parse(message.Schema{Name: typeName, Encoding: encoding, Data: text})
 			if err != nil {
 				return nil, err
 			}
