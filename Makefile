@@ -39,6 +39,7 @@ race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
 
 soak: ## memory of large recordings, selections from them; writes 2 GiB files below TMPDIR
+	$(GO) test -tags soak -run "TestPeakOfTenGigabytes" -count 1 -timeout 60m -v ./bench
 	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3" -count 1 -v ./cmd/drivemill
 
 $(TOOLS)/golangci-lint:

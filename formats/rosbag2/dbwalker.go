@@ -89,7 +89,7 @@ func newDBWalker(db *database, file *sqlite.File, target int) *dbWalker {
 		if errors.Is(d.Err, pipeline.ErrTruncated) {
 			d.Bytes = 0 // counted with what the file lacks
 		}
-		w.tell("bad_page", d.Offset, d.Bytes, "%v", d.Err)
+		w.tell("bad_page", d.Offset, d.Bytes, "%v; the records behind it are numbered as if it held none", d.Err)
 	}
 	return w
 }

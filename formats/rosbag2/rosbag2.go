@@ -29,7 +29,7 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 		Summary: "ROS 2 recordings (rosbag2)",
 		Doc: "A recording is a folder with metadata.yaml and one or several storage files, or storage files alone: SQLite databases (.db3) in all four layouts of tables, " +
 			"MCAP, and either compressed with zstd by file or by message. Split files are one recording. Databases are read page by page where they lie; a write-ahead log " +
-			"or journal beside one is reported, not replayed. Messages in cdr become columns, by the definitions in the recording, else by those of the folder `definitions`, " +
+			"or journal beside one is reported, not replayed. Messages in cdr become columns, by the definitions in the recording, else by those of the folder `definitions` (.msg, .srv, .action and .idl files), " +
 			"else by those built in for the ROS distribution of the recording; other messages are kept as bytes in the column data.",
 		Extensions: []string{"db3", "db3.zstd", "mcap.zstd"},
 		Behaviour:  1,
