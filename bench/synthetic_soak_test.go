@@ -28,10 +28,11 @@ import (
 )
 
 // chunkBytes is the size of a chunk of a synthetic recording, about, and
-// chunkTime how long it lasts.
+// chunkTime how long it lasts: 10 GB stay within a day, so that the lake has one
+// partition.
 const (
 	chunkBytes = 4 << 20
-	chunkTime  = 60e9
+	chunkTime  = 20e9
 )
 
 // synthetic is a recording that is nowhere: its chunks are made when they are
@@ -162,7 +163,7 @@ func messages(fn func(channel int, seq uint32, t int64, data []byte)) {
 				seq[i]++
 				buf = s.encode(buf[:0], seq[i], start+t, rounded)
 				total += len(buf)
-				fn(i, seq[i], start+t, buf)
+				fn(i, seq[i], start+t/3, buf)
 			}
 		}
 	}
