@@ -18,6 +18,7 @@ func (t *table) attributes() map[string]string {
 	}
 	set("acquisition_name", t.g.name)
 	set("comment", t.g.comment)
+	set("element", t.g.element)
 	if s := t.g.acquisition(); s != nil {
 		set("source", s.name)
 		set("source_path", s.path)
@@ -77,7 +78,7 @@ func (t *table) name(taken map[string]bool) {
 			add("group_" + t.identity()[:6])
 		}
 	}
-	t.Name = distinct(strings.Join(words, "/"), t.identity(), taken)
+	t.Name = distinct(strings.Join(words, "/")+t.g.element, t.identity(), taken)
 	taken[t.Name] = true
 }
 

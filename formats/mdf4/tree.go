@@ -88,6 +88,7 @@ type group struct {
 	data    int64 // bytes of a record
 	inval   int64 // invalidation bytes of a record
 	name    string
+	element string // of an array whose elements are groups: [0][1]
 	source  *sourceInfo
 	comment string
 	remote  int64 // link to the group with the master
@@ -239,7 +240,9 @@ func (f *file) readGroups(ctx context.Context) error {
 			return nil
 		}
 		f.groups = append(f.groups, dg)
-		return f.chain(ctx, b.link(1), "CG", 128, func(b *block) error { return f.readGroup(ctx, dg, b) })
+		err := f.chain(ctx, b.link(1), "CG", 128, func(b *block) error { return f.readGroup(ctx, dg, b) })
+		f.expand(dg)
+		return err
 	})
 }
 

@@ -113,10 +113,10 @@ func TestEventsAreValid(t *testing.T) {
 }
 
 func TestCompact(t *testing.T) {
-	l := lineage.Ledger{
-		Sources: []lineage.SourceEntry{{Input: "in", Table: "a", Found: 2, Decoded: 2}, {Input: "in", Table: "empty"}},
-		Edges:   []lineage.EdgeEntry{{From: "in", To: "out", Table: "a", Sent: 2, Received: 2}, {From: "in", To: "out", Table: "empty"}},
-		Sinks:   []lineage.SinkEntry{{Sink: "out", Table: "a", Received: 2, Written: 1, Files: 1, Rejected: map[string]int64{"bad": 1}}, {Sink: "out", Table: "empty"}},
+	l := Ledger{
+		Sources: []SourceEntry{{Input: "in", Table: "a", Found: 2, Decoded: 2}, {Input: "in", Table: "empty"}},
+		Edges:   []EdgeEntry{{From: "in", To: "out", Table: "a", Sent: 2, Received: 2}, {From: "in", To: "out", Table: "empty"}},
+		Sinks:   []SinkEntry{{Sink: "out", Table: "a", Received: 2, Written: 1, Files: 1, Rejected: map[string]int64{"bad": 1}}, {Sink: "out", Table: "empty"}},
 	}
 	if err := l.Check(); err != nil {
 		t.Fatal(err)

@@ -107,13 +107,13 @@ type Config struct {
 
 // Database is one DBC file and the frames it is for.
 type Database struct {
-	File     pipeline.Text               `yaml:"file" required:"true" shorthand:"true" doc:"the DBC file"`
-	Bus      pipeline.Text               `yaml:"bus" doc:"name of a bus, or channel number; without it the database serves all"`
-	When     pipeline.Map[pipeline.Text] `yaml:"when" doc:"value by attribute: for frames that have all of them"`
-	From     time.Time                   `yaml:"from" doc:"for frames whose ts is not before"`
-	To       time.Time                   `yaml:"to" doc:"for frames whose ts is before"`
-	Protocol string                      `yaml:"protocol" default:"auto" enum:"auto,can,j1939,nmea2000" doc:"how extended frames find their message; auto: as the database says"`
-	UDSLength bool                       `yaml:"uds_length_byte" doc:"the signals of ISO-TP messages count from the last byte of the length, which lies in front of the payload, as databases made for single frames do"`
+	File      pipeline.Text               `yaml:"file" required:"true" shorthand:"true" doc:"the DBC file"`
+	Bus       pipeline.Text               `yaml:"bus" doc:"name of a bus, or channel number; without it the database serves all"`
+	When      pipeline.Map[pipeline.Text] `yaml:"when" doc:"value by attribute: for frames that have all of them"`
+	From      time.Time                   `yaml:"from" doc:"for frames whose ts is not before"`
+	To        time.Time                   `yaml:"to" doc:"for frames whose ts is before"`
+	Protocol  string                      `yaml:"protocol" default:"auto" enum:"auto,can,j1939,nmea2000" doc:"how extended frames find their message; auto: as the database says"`
+	UDSLength bool                        `yaml:"uds_length_byte" doc:"the signals of ISO-TP messages count from the last byte of the length, which lies in front of the payload, as databases made for single frames do"`
 }
 
 // Columns names the columns of frames.
