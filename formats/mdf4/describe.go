@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,10 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	if err := f.measure(ctx, ix, d); err != nil {
 		return nil, f.fail(src, err)
 	}
-	if f.Signals {
+	if d.Compression, err = file.compression(ctx); err != nil {
+		return nil, f.fail(src, err)
+	}
+	if f.Signals || slices.ContainsFunc(ix.tables, func(t *table) bool { return t.wide != nil }) {
 		rates := make(map[string]float64)
 		for i, t := range ix.tables {
 			info := d.Tables[i]

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,8 +27,33 @@ func (t *table) attributes() map[string]string {
 	if t.frame != nil {
 		set("bus", t.frame.bus)
 		set("frame_kind", t.frame.kind)
+		set("database", t.f.attachmentsOf(t.frame.channel))
+	} else if bus, kind := t.g.busEvent(); bus != "" {
+		set("bus", bus)
+		set("frame_kind", kind)
 	}
 	return a
+}
+
+// attachmentsOf names the attachments that a channel and its members refer to:
+// the bus descriptions of a frame.
+func (f *file) attachmentsOf(c *channel) string {
+	var names []string
+	var walk func(*channel)
+	walk = func(c *channel) {
+		for _, off := range c.attached {
+			for _, a := range f.attachments {
+				if a.off == off && a.name != "" && !slices.Contains(names, a.name) {
+					names = append(names, a.name)
+				}
+			}
+		}
+		for _, m := range c.members {
+			walk(m)
+		}
+	}
+	walk(c)
+	return strings.Join(names, ", ")
 }
 
 // acquisition is the source of a group: its own, or the one that all its

@@ -52,13 +52,14 @@ const (
 
 // Flags of a channel.
 const (
-	cnAllInvalid   = 1 << 0
-	cnInvalBit     = 1 << 1
-	cnBusEvent     = 1 << 10
-	cnVLSDStream   = 1 << 14
-	cnStreamMode   = 1 << 17
-	cnDescription  = 1 << 20
-	cnDynamicFlags = cnVLSDStream | cnStreamMode | cnDescription
+	cnAllInvalid     = 1 << 0
+	cnInvalBit       = 1 << 1
+	cnBusEvent       = 1 << 10
+	cnStrictlyRising = 1 << 11
+	cnVLSDStream     = 1 << 14
+	cnStreamMode     = 1 << 17
+	cnDescription    = 1 << 20
+	cnDynamicFlags   = cnVLSDStream | cnStreamMode | cnDescription
 )
 
 // Flags of a channel group.
