@@ -142,6 +142,28 @@ func TestTimesGoBack(t *testing.T) {
 	}
 }
 
+// The last record that a counter tells of may lie in two blocks of a list that
+// goes on behind them.
+func TestEndInTwoBlocks(t *testing.T) {
+	for _, zip := range []int{mdf4test.Plain, mdf4test.Deflate} {
+		for _, piece := range []int{7, 20, 33, 100} {
+			for cycles := range uint64(20) {
+				f := sample(20, func(dg *mdf4test.DataGroup) {
+					dg.Storage = mdf4test.Storage{List: mdf4test.DL, Piece: piece, Zip: zip, PerList: 3}
+				})
+				cycles++
+				f.Groups[0].Groups[0].Cycles = &cycles
+				r := mustRead(t, f)
+				d := r.desc.Tables[0]
+				times := r.tables[d.Table.Name].cells["time"]
+				if uint64(len(times)) != cycles || !d.HasTime || fmt.Sprint(d.Start) != times[0] || fmt.Sprint(d.End) != times[len(times)-1] {
+					t.Errorf("zip %d, pieces of %d, %d records: described %d to %d, found %v", zip, piece, cycles, d.Start, d.End, times)
+				}
+			}
+		}
+	}
+}
+
 // A bus description that a channel of frames refers to can be had, and the table
 // says which it is.
 func TestBusDescription(t *testing.T) {

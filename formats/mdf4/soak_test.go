@@ -126,7 +126,14 @@ func TestSoakMutations(t *testing.T) {
 			for i := range total / workers {
 				data := mutated(rnd, all[i%len(all)])
 				began := time.Now()
-				survive(t, data)
+				func() {
+					defer func() {
+						if r := recover(); r != nil {
+							t.Errorf("panic: %v", r)
+						}
+					}()
+					survive(t, data)
+				}()
 				if n := done.Add(1); n%50_000 == 0 {
 					t.Logf("%d files", n)
 				}
