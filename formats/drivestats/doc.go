@@ -41,4 +41,9 @@
 // bytes, its error tells the line.
 //
 // Zip archives are not read. A line of more than 1 MiB ends decoding.
+//
+// # Limits
+//
+// A line has up to 1 MiB, a file up to 4,096 columns and 10,000 changes of its
+// header.
 package drivestats
