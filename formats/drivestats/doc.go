@@ -41,6 +41,11 @@
 // null instead, and counted. The offset of a rejected row counts decompressed
 // bytes, its error tells the line.
 //
-// A line of more than 1 MiB ends decoding. Zip archives are not this package's:
+// Zip archives are not this package's:
 // their members are recordings, which the pipeline finds by name.
+//
+// # Limits
+//
+// A line has up to 1 MiB, and a longer one ends decoding; a file up to 4,096
+// columns and 10,000 changes of its header.
 package drivestats
