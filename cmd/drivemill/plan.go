@@ -30,8 +30,12 @@ write a manifest into the lake. Each shard is then run by a process of its own, 
 finish judges the whole. Planning again under the same run id gives the same manifest.
 
 The result, one JSON object, says where the manifest is and how many shards it has:
-with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array job.`,
+with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array job.
+
+--dry-run writes nothing: it lists the units that would run, each with its strongest
+cause, and how many bytes each cause makes a run read; explain tells more.`,
 		examples: `  drivemill plan urban.yaml --run-id nightly-2026-03-02 --shard-bytes 200GB
+  drivemill plan urban.yaml --dry-run
   drivemill run --manifest s3://lake/_drivemill/runs/ID/manifest.json --shard 3/7
   drivemill finish --manifest s3://lake/_drivemill/runs/ID/manifest.json
 `,
@@ -42,6 +46,8 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 			sched.add(fs)
 			shards := fs.Int("shards", 0, "largest number of shards (default: as --shard-bytes makes, else 1)")
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
+			dry := fs.Bool("dry-run", false, "say what would run, and why, and write nothing")
+			asJSON := fs.Bool("json", false, "with --dry-run, print one JSON object")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
@@ -58,20 +64,27 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 					}
 					opt.ShardBytes = int64(n)
 				}
-				log, err := newLogger(env, *logFormat)
+				r, err := planningRunner(ctx, env, &load, args[0], *logFormat)
 				if err != nil {
 					return err
 				}
-				reg := builtin.Registry()
-				g, err := load.graph(ctx, env, reg, args[0], true)
-				if err != nil {
+				g := r.Graph
+				if *dry {
+					all, err := r.Explain(ctx)
+					if err != nil {
+						return err
+					}
+					d := newDryPlan(all, opt)
+					if !*asJSON {
+						return d.text(env.stdout)
+					}
+					enc := json.NewEncoder(env.stdout)
+					enc.SetIndent("", " ")
+					return enc.Encode(d)
+				}
+				if r.RunInfo, err = sched.runInfo(env, g.Pipeline.Name, g.Pipeline.Description); err != nil {
 					return err
 				}
-				info, err := sched.runInfo(env, g.Pipeline.Name, g.Pipeline.Description)
-				if err != nil {
-					return err
-				}
-				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, Now: time.Now}
 				m, err := r.Plan(ctx, opt)
 				if err != nil {
 					return err

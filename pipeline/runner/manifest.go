@@ -162,15 +162,8 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 	return m, r.sendEvent(ctx, lineage.NewEvent("START", r.Now(), r.RunInfo))
 }
 
-// divide balances units over shards by their bytes: the largest first, each to
-// the shard that has least.
-func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
-	var total int64
-	units := make([]*Unit, len(todo))
-	for i, u := range todo {
-		units[i] = u.Unit
-		total += u.Unit.Bytes()
-	}
+// Count returns how many shards that many units and bytes make.
+func (opt PlanOptions) Count(units int, total int64) int {
 	n := 1
 	if opt.ShardBytes > 0 {
 		n = int(min((total+opt.ShardBytes-1)/opt.ShardBytes, MaxShards))
@@ -180,7 +173,19 @@ func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
 	} else if opt.Shards > 0 {
 		n = opt.Shards
 	}
-	n = min(max(n, 1), len(units), MaxShards)
+	return min(max(n, 1), units, MaxShards)
+}
+
+// divide balances units over shards by their bytes: the largest first, each to
+// the shard that has least.
+func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
+	var total int64
+	units := make([]*Unit, len(todo))
+	for i, u := range todo {
+		units[i] = u.Unit
+		total += u.Unit.Bytes()
+	}
+	n := opt.Count(len(units), total)
 	if n == 0 {
 		return nil
 	}

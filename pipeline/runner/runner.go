@@ -274,6 +274,11 @@ func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary)
 			sound = append(sound, u)
 		}
 	}
+	if len(todo) > 0 {
+		if err := r.keepPlan(ctx); err != nil {
+			return err
+		}
+	}
 	r.Progress.Start(len(todo), bytes)
 	for _, u := range sum.Units {
 		if u.Outcome == Skipped {
