@@ -44,10 +44,11 @@ of reduce are explained over what is committed now.`,
 				if err != nil {
 					return err
 				}
-				all, err := r.Explain(ctx)
+				outlook, err := r.Explain(ctx)
 				if err != nil {
 					return err
 				}
+				all := outlook.Units
 				shown, done := all[:0:0], 0
 				if len(args) == 2 {
 					if shown, err = findUnits(all, args[1]); err != nil {
@@ -73,6 +74,7 @@ of reduce are explained over what is committed now.`,
 				}
 				printExplanations(env.stdout, shown)
 				if len(args) == 1 {
+					printLeft(env.stdout, outlook.Left)
 					fmt.Fprintf(env.stdout, "%d units would run, %d are done\n", len(shown), done)
 				}
 				return nil
@@ -150,6 +152,18 @@ func printExplanations(w io.Writer, all []*runner.Explanation) {
 	}
 }
 
+// printLeft names what inputs match and no unit was made of.
+func printLeft(w io.Writer, left []runner.LeftOut) {
+	const shown = 20
+	for i, l := range left {
+		if i == shown {
+			fmt.Fprintf(w, "left out: %d more\n", len(left)-shown)
+			break
+		}
+		fmt.Fprintf(w, "left out: %s: %s\n", l.Name, l.Why)
+	}
+}
+
 // dryPlan is what plan --dry-run prints.
 type dryPlan struct {
 	Units  int                   `json:"units"` // to run
@@ -158,10 +172,12 @@ type dryPlan struct {
 	Shards int                   `json:"shards"`
 	Causes []runner.CauseTotals  `json:"causes"`
 	List   []*runner.Explanation `json:"list"`
+	Left   []runner.LeftOut      `json:"left_out,omitempty"`
 }
 
-func newDryPlan(all []*runner.Explanation, opt runner.PlanOptions) *dryPlan {
-	d := &dryPlan{Causes: runner.SumCauses(all), List: []*runner.Explanation{}}
+func newDryPlan(outlook *runner.Outlook, opt runner.PlanOptions) *dryPlan {
+	all := outlook.Units
+	d := &dryPlan{Causes: runner.SumCauses(all), List: []*runner.Explanation{}, Left: outlook.Left}
 	if d.Causes == nil {
 		d.Causes = []runner.CauseTotals{}
 	}
@@ -196,6 +212,7 @@ func (d *dryPlan) text(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	printLeft(w, d.Left)
 	for _, c := range d.Causes {
 		fmt.Fprintf(w, "%s: %d units, %s\n", c.Cause, c.Units, explore.Bytes(c.Bytes))
 	}

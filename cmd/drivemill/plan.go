@@ -98,13 +98,14 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 // printPlan prints what a scheduler needs to start the shards.
 func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 	return json.NewEncoder(w).Encode(struct {
-		RunID    string `json:"run_id"`
-		Manifest string `json:"manifest"`
-		Shards   int    `json:"shards"`
-		Units    int    `json:"units"`
-		Done     int    `json:"done_before"`
-		Bytes    int64  `json:"bytes"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes})
+		RunID    string           `json:"run_id"`
+		Manifest string           `json:"manifest"`
+		Shards   int              `json:"shards"`
+		Units    int              `json:"units"`
+		Done     int              `json:"done_before"`
+		Bytes    int64            `json:"bytes"`
+		Left     []runner.LeftOut `json:"left_out,omitempty"`
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Left})
 }
 
 // scheduleFlags say which run of a schedule this is.

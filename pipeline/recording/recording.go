@@ -26,6 +26,10 @@ type Recording struct {
 	// Captures are what the wildcards of the pattern stand for.
 	Captures map[string]string
 
+	// Hide, where not nil, says which objects beside the recording it must not
+	// see.
+	Hide func(uri string) bool
+
 	store pipeline.Store
 	zip   *store.Zip // that holds the objects, where it was opened already
 }
@@ -255,6 +259,9 @@ func (s *source) Beside(ctx context.Context, name string) (pipeline.Source, erro
 	obj, err := s.recording.stat(ctx, key)
 	if err != nil {
 		return nil, err
+	}
+	if hide := s.recording.Hide; hide != nil && hide(obj.URI) {
+		return nil, fmt.Errorf("%s: it was forgotten: %w", obj.URI, pipeline.ErrNotFound)
 	}
 	src, err := s.open(ctx, obj)
 	if err != nil {

@@ -54,24 +54,35 @@ type Reason struct {
 	After  string `json:"after,omitempty"`
 }
 
-// Explain says for each unit whether it would run, and why, in order of name.
+// Outlook is what a run would do.
+type Outlook struct {
+	Units []*Explanation // in order of name; those of steps last
+	Left  []LeftOut      // matched by an input, and no part of a unit
+}
+
+// Explain says for each unit whether it would run, and why.
 // It changes nothing. Steps of reduce are explained over what is committed
 // now; what the units before them bring is not foreseen.
-func (r *Runner) Explain(ctx context.Context) ([]*Explanation, error) {
+func (r *Runner) Explain(ctx context.Context) (*Outlook, error) {
 	if err := r.openLakes(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.loadForgotten(ctx, false); err != nil {
 		return nil, err
 	}
 	units, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.explain(ctx, units)
-	if err != nil {
+	out := &Outlook{Left: r.left}
+	if out.Units, err = r.explain(ctx, units); err != nil {
 		return nil, err
 	}
 	err = r.eachStep(func(step *Runner) error {
 		more, err := step.Explain(ctx)
-		out = append(out, more...)
+		if err == nil {
+			out.Units, out.Left = append(out.Units, more.Units...), append(out.Left, more.Left...)
+		}
 		return err
 	})
 	return out, err

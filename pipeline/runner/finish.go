@@ -84,6 +84,9 @@ func (r *Runner) Finish(ctx context.Context, m *Manifest, limits config.Limits) 
 			return rep, fmt.Errorf("settling %s: %w", l.root, err)
 		}
 	}
+	if err := r.dropForgotten(ctx, commits); err != nil {
+		return rep, err
+	}
 	if rep.Success() {
 		sum := &Summary{}
 		if err := r.reduce(ctx, sum); err != nil {

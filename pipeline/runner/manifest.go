@@ -39,6 +39,8 @@ type Manifest struct {
 	Done   int     `json:"done"`  // found done while planning
 	Bytes  int64   `json:"bytes"` // of the units to run
 	Shards []Shard `json:"shards"`
+	// Left is what inputs match and no unit was made of.
+	Left []LeftOut `json:"left_out,omitempty"`
 	// DoneKey lists the units found done.
 	DoneKey string `json:"done_key,omitempty"`
 }
@@ -115,6 +117,9 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 	if m, err := readManifest(ctx, home.store, r.RunInfo.RunID); err == nil || !errors.Is(err, pipeline.ErrNotFound) {
 		return m, err
 	}
+	if err := r.loadForgotten(ctx, true); err != nil {
+		return nil, err
+	}
 	units, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Layout: 1, RunID: r.RunInfo.RunID, Name: opt.Name, Pipeline: r.Graph.Pipeline.Normalised(), Plan: r.Graph.PlanFingerprint(),
-		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}}
+		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Left: r.left}
 	for i, part := range divide(todo, opt) {
 		s := Shard{Units: len(part)}
 		for _, u := range part {

@@ -79,12 +79,13 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 		return nil, &pipeline.Issue{Pos: p.Inputs[0].Pos, Path: p.Inputs[0].Path, Message: "the inputs of a step are grouped alike, or not at all"}
 	}
 	units := make(map[string]*Unit)
+	r.left = nil
 	for _, in := range p.Inputs {
 		found, err := r.find(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == 0 && in.Output == "" {
+		if len(found) == 0 && in.Output == "" && len(r.left) == 0 {
 			return nil, fmt.Errorf("input %s: nothing matches %s: %w", in.Name, in.URI.Value, pipeline.ErrNotFound)
 		}
 		for _, rec := range found {
@@ -212,7 +213,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 			own++
 			return false
 		}
-		return true
+		return !r.leftForgotten(obj.URI)
 	}
 	skipped := func(uri, why string) {
 		if r.Log != nil {
@@ -240,7 +241,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 	if own > 0 && r.Log != nil {
 		r.Log.Warn("the input also matches files that the pipeline itself wrote; they are left out", "input", in.Name, "uri", in.URI.Value, "files", own)
 	}
-	return out, nil
+	return r.leaveForgotten(out), nil
 }
 
 // ownFile returns a function that reports whether an object is state of an

@@ -49,7 +49,10 @@ type Runner struct {
 
 	lakes    []*lake
 	attempts *attempts
-	eventDir string // where events lie; empty: the run's folder
+	// What was forgotten in any lake, and what planning left out.
+	forgotten tombstones
+	left      []LeftOut
+	eventDir  string // where events lie; empty: the run's folder
 	// In a step of reduce: the outputs that were written before, and by which
 	// pipeline.
 	written []graph.NamedSink
@@ -99,6 +102,7 @@ type Summary struct {
 	RunID   string
 	Step    string // of reduce; empty: the pipeline itself
 	Units   []*UnitResult
+	Left    []LeftOut      // matched by an input, and no part of a unit
 	Totals  lineage.Totals // of the units done in this run
 	Bytes   int64          // of the inputs of the units done
 	Written int64          // bytes of the files written
@@ -161,7 +165,11 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err
 	}
+	if err := r.loadForgotten(ctx, !r.DryRun); err != nil {
+		return sum, err
+	}
 	units, err := r.plan(ctx)
+	sum.Left = r.left
 	if err != nil {
 		return sum, err
 	}
@@ -175,6 +183,15 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	err = r.runUnits(ctx, todo, sum)
 	if err == nil {
 		err = r.settle(ctx, sum)
+	}
+	if err == nil && ctx.Err() == nil && sum.Count(Done) > 0 {
+		var commits []*lineage.Commit
+		for _, u := range sum.Units {
+			if u.Outcome == Done {
+				commits = append(commits, u.Commits...)
+			}
+		}
+		err = r.dropForgotten(ctx, commits)
 	}
 	if err == nil && r.Graph.Pipeline.Step != "" && ctx.Err() == nil {
 		err = r.retire(ctx, units)
@@ -371,6 +388,13 @@ func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
 
 // attempt runs a unit under the mark that shows when its process vanishes.
 func (r *Runner) attempt(ctx context.Context, u *UnitResult, again func(int, time.Duration, error)) error {
+	for _, rec := range u.Unit.Recordings {
+		for _, o := range rec.Objects {
+			if r.forgotten.has(o.URI) {
+				return fmt.Errorf("%s: %w since the run was planned: plan again", o.URI, ErrForgotten)
+			}
+		}
+	}
 	if n := r.attempts.vanished(u.Unit); n >= poisonAfter {
 		return fmt.Errorf("%d attempts: %w; when what took them down is mended, run it with --retry-failed", n, ErrPoison)
 	}

@@ -65,6 +65,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 func (u *unitRun) describe(ctx context.Context) error {
 	for _, r := range u.unit.Recordings {
 		o := &openRecording{Recording: r, object: len(u.objects)}
+		r.Hide = u.forgotten.has
 		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
 			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
 			o.reads = append(o.reads, rs)
