@@ -55,6 +55,10 @@ func (r *Recording) Bytes() int64 {
 type Options struct {
 	// Keep says which objects to look at; nil: all.
 	Keep func(pipeline.Object) bool
+	// Objects, where not nil, are looked at in place of listing the store:
+	// ascending by key, each once. Those that the pattern does not match are
+	// passed over.
+	Objects []pipeline.Object
 	// Skipped is told which members of archives are no recordings, and why.
 	Skipped func(uri, why string)
 }
@@ -79,6 +83,18 @@ func Find(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, pat *s
 		return nil
 	}
 	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
+	if opt.Objects != nil {
+		for _, obj := range opt.Objects {
+			captures, ok := pat.Match(obj.Key)
+			if !ok {
+				continue
+			}
+			if err := add(obj, captures); err != nil {
+				return nil, err
+			}
+		}
+		return assemble(ctx, reg, st, found)
+	}
 	err := store.Find(ctx, open, pat, add)
 	if err != nil && !errors.Is(err, pipeline.ErrNotFound) {
 		return nil, err

@@ -52,6 +52,8 @@ type Runner struct {
 	// What was forgotten in any lake, and what planning left out.
 	forgotten tombstones
 	left      []LeftOut
+	// regrouped are slots, by lake, whose recordings are in other units now.
+	regrouped map[string][]string
 	eventDir  string // where events lie; empty: the run's folder
 	// In a step of reduce: the outputs that were written before, and by which
 	// pipeline.
@@ -192,6 +194,9 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 			}
 		}
 		err = r.dropForgotten(ctx, commits)
+	}
+	if err == nil && ctx.Err() == nil && sum.Failure() == nil && len(todo)+sum.Count(Skipped) == len(units) {
+		err = r.removeMoved(ctx, r.regrouped)
 	}
 	if err == nil && r.Graph.Pipeline.Step != "" && ctx.Err() == nil {
 		err = r.retire(ctx, units)
