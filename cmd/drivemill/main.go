@@ -61,8 +61,8 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
-		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
+		runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
+		lineageCommand(), gcCommand(), forgetCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
 

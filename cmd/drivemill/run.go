@@ -261,7 +261,11 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t%s\t%s\n", u.Unit.Name, len(u.Unit.Recordings), u.Unit.Bytes(), u.Unit.Slot, u.Unit.Revision, state)
 		}
-		return tw.Flush()
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+		printLeft(w, s.Left)
+		return nil
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	type row struct {
@@ -301,6 +305,7 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 		}
 	}
 	fmt.Fprintf(w, "units: %d done, %d skipped, %d failed, %d interrupted\n", s.Count(runner.Done), s.Count(runner.Skipped), s.Count(runner.Failed), s.Count(runner.Interrupted))
+	printLeft(w, s.Left)
 	if n := s.Count(runner.Done); n > 0 {
 		t := s.Totals
 		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
@@ -350,14 +355,15 @@ func summaryJSON(s *runner.Summary) any {
 		Files    []string `json:"files,omitempty"`
 	}
 	out := struct {
-		Run     string         `json:"run"`
-		Units   []unit         `json:"units"`
-		Totals  lineage.Totals `json:"totals"`
-		Bytes   int64          `json:"bytes_read"`
-		Written int64          `json:"bytes_written"`
-		Seconds float64        `json:"seconds"`
-		Steps   map[string]any `json:"steps,omitempty"` // of reduce
-	}{Run: s.RunID, Units: []unit{}, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
+		Run     string           `json:"run"`
+		Units   []unit           `json:"units"`
+		Left    []runner.LeftOut `json:"left_out,omitempty"`
+		Totals  lineage.Totals   `json:"totals"`
+		Bytes   int64            `json:"bytes_read"`
+		Written int64            `json:"bytes_written"`
+		Seconds float64          `json:"seconds"`
+		Steps   map[string]any   `json:"steps,omitempty"` // of reduce
+	}{Run: s.RunID, Units: []unit{}, Left: s.Left, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
 	for _, u := range s.Units {
 		x := unit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
 		if u.Err != nil {

@@ -130,8 +130,9 @@ func (s *s3Store) uri(key string) string { return "s3://" + s.bucket + "/" + s.p
 // full is the key in the bucket.
 func (s *s3Store) full(key string) *string { return aws.String(s.prefix + key) }
 
-func (s *s3Store) object(key string, size int64, etag *string) pipeline.Object {
-	return pipeline.Object{URI: s.uri(key), Key: key, Size: size, ETag: strings.Trim(aws.ToString(etag), `"`)}
+func (s *s3Store) object(key string, size int64, etag *string, modified *time.Time) pipeline.Object {
+	// The header of an answer has whole seconds, a listing may have more.
+	return pipeline.Object{URI: s.uri(key), Key: key, Size: size, ETag: strings.Trim(aws.ToString(etag), `"`), Modified: aws.ToTime(modified).UTC().Truncate(time.Second)}
 }
 
 func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Object) error) error {
@@ -152,7 +153,7 @@ func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Obje
 			if !inside || key == "" || strings.HasSuffix(key, "/") {
 				continue
 			}
-			if err := fn(s.object(key, aws.ToInt64(o.Size), o.ETag)); err != nil {
+			if err := fn(s.object(key, aws.ToInt64(o.Size), o.ETag, o.LastModified)); err != nil {
 				return err
 			}
 		}
@@ -168,7 +169,7 @@ func (s *s3Store) Stat(ctx context.Context, key string) (pipeline.Object, error)
 	if err != nil {
 		return pipeline.Object{}, s.fail(ctx, "looking up", s.uri(key), "s3:GetObject", err)
 	}
-	return s.object(key, aws.ToInt64(head.ContentLength), head.ETag), nil
+	return s.object(key, aws.ToInt64(head.ContentLength), head.ETag, head.LastModified), nil
 }
 
 func (s *s3Store) Open(_ context.Context, obj pipeline.Object) (pipeline.Source, error) {
