@@ -12,8 +12,8 @@
 //
 // Columns are found by name, never by position: they came in twelve layouts so
 // far, from 85 columns in 2013 to 197 since April 2024, always inserted in the
-// middle. Files joined end to end are read as one: a header line in the middle
-// is no row, and rows after it follow it.
+// middle. Files joined end to end are read as one: a header line in the middle,
+// in whatever order it has the columns, is no row, and rows after it follow it.
 //
 // # Table
 //
