@@ -23,7 +23,7 @@ const fileBuffer = 64 << 10
 const raceTries = 100
 
 func (d *directory) Create(_ context.Context, key string) (pipeline.ObjectWriter, error) {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return nil, fmt.Errorf("creating in %s: %w", d.root, err)
 	}
 	return &fileWriter{dir: d, key: key}, nil
@@ -34,7 +34,7 @@ func (d *directory) Put(ctx context.Context, key string, data []byte) error {
 }
 
 func (d *directory) PutIfAbsent(ctx context.Context, key string, data []byte) error {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return fmt.Errorf("creating in %s: %w", d.root, err)
 	}
 	// Spare the work where the answer is known; the link below decides.

@@ -31,7 +31,8 @@
 //
 // Keys are slash separated. Empty, "." and ".." segments, backslashes, control
 // characters and the reserved area _drivemill/tmp/ are refused by every store
-// when writing. Lists are in
+// when writing; objects of others whose keys hold backslashes or control
+// characters are read. Lists are in
 // bytewise order of the whole key, as S3 has it: "a-b" comes before "a/b", and
 // "a.b" too. Keys that end in a slash, by which S3 consoles mark directories,
 // are not listed.

@@ -20,10 +20,8 @@ func checkKey(key string) error {
 	switch {
 	case key == "":
 		return errors.New("empty key")
-	case strings.IndexFunc(key, isControl) >= 0:
-		return fmt.Errorf("key %q has a control character", key)
-	case strings.Contains(key, `\`):
-		return fmt.Errorf("key %q has a backslash, which some systems take for a slash", key)
+	case strings.IndexByte(key, 0) >= 0:
+		return fmt.Errorf("key %q has a zero byte", key)
 	case key == tempArea || strings.HasPrefix(key, tempArea+"/"):
 		return fmt.Errorf("key %q lies in %s/, which belongs to the store", key, tempArea)
 	}
@@ -36,6 +34,18 @@ func checkKey(key string) error {
 		}
 	}
 	return nil
+}
+
+// checkNewKey refuses keys that nothing of ours is called: they are read and
+// deleted where somebody else made them, but never made.
+func checkNewKey(key string) error {
+	switch {
+	case strings.IndexFunc(key, isControl) >= 0:
+		return fmt.Errorf("key %q has a control character", key)
+	case strings.Contains(key, `\`):
+		return fmt.Errorf("key %q has a backslash, which some systems take for a slash", key)
+	}
+	return checkKey(key)
 }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

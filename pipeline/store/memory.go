@@ -117,7 +117,7 @@ func (m *memory) Open(_ context.Context, obj pipeline.Object) (pipeline.Source, 
 }
 
 func (m *memory) Create(_ context.Context, key string) (pipeline.ObjectWriter, error) {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return nil, fmt.Errorf("creating in %s: %w", m.root, err)
 	}
 	return &memoryWriter{store: m, key: key}, nil
@@ -125,7 +125,7 @@ func (m *memory) Create(_ context.Context, key string) (pipeline.ObjectWriter, e
 
 // set stores data, which nobody may change afterwards.
 func (m *memory) set(key string, data []byte, onlyNew bool) error {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return fmt.Errorf("writing in %s: %w", m.root, err)
 	}
 	sum := sha256.Sum256(data)

@@ -231,7 +231,7 @@ func (s *s3Store) PutIfAbsent(ctx context.Context, key string, data []byte) erro
 }
 
 func (s *s3Store) put(ctx context.Context, key string, data []byte, ifNone *string) error {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return fmt.Errorf("writing in %s: %w", s.Root(), err)
 	}
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{

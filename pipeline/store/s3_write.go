@@ -33,7 +33,7 @@ var errReaderClosed = errors.New("read after close")
 // Create starts no request: an object of up to one part is sent by Publish.
 // The context bounds the uploads that Write begins.
 func (s *s3Store) Create(ctx context.Context, key string) (pipeline.ObjectWriter, error) {
-	if err := checkKey(key); err != nil {
+	if err := checkNewKey(key); err != nil {
 		return nil, fmt.Errorf("creating in %s: %w", s.Root(), err)
 	}
 	w := &s3Writer{store: s, key: key}

@@ -111,6 +111,8 @@ func SafeMember(name string) (ok bool, why string) {
 	switch {
 	case strings.HasPrefix(name, "/"), strings.Contains(name, "\\"), path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"):
 		return false, "its name leads elsewhere"
+	case strings.IndexFunc(name, isControl) >= 0:
+		return false, "its name has control characters"
 	case strings.HasPrefix(name, "__MACOSX/"), strings.Contains(name, "/__MACOSX/"):
 		return false, "it was left by an archiver"
 	case strings.HasPrefix(path.Base(name), "."):

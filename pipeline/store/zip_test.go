@@ -259,7 +259,8 @@ func TestZipDamage(t *testing.T) {
 func TestSafeMember(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a.csv": true, "q/a.csv": true, "a..b.csv": true, "../a.csv": false, "/a.csv": false, "q/../../a.csv": false, "q\\a.csv": false,
-		"__MACOSX/q/._a.csv": false, "q/.DS_Store": false, "q//a.csv": false, "..": false,
+		"__MACOSX/q/._a.csv": false, "q/.DS_Store": false, "q//a.csv": false, "..": false, ".": false, "q/.": false,
+		"a\x00.csv": false, "a\n.csv": false, "\x1b[2Ja.csv": false, `C:\a.csv`: false, `..\..\a.csv`: false,
 	} {
 		if ok, why := store.SafeMember(name); ok != want || ok == (why != "") {
 			t.Errorf("%s: %v, %s", name, ok, why)

@@ -114,7 +114,7 @@ def check_steps() -> None:
     arguments = steps.plan_arguments(run_of(), "--x")
     want = ["plan", "--run-id", name, "--job-namespace", "drivemill", "--shards", "5", "--x", "--shard-bytes", "2GB",
             "--interval-start", "2026-03-01T00:00:00+00:00", "--interval-end", "2026-03-02T00:00:00+00:00", "--set", "a=1", "--set", "b=2", "--", "p.yaml"]
-    check(arguments == want == steps.plan_arguments(run_of(run_id="r2"), "--x"), f"a retried task plans by the same command")
+    check(arguments == want == steps.plan_arguments(run_of(run_id="r2"), "--x"), "a retried task plans by the same command")
     none = steps.plan_arguments(run_of(run_type="manual", data_interval_start=None, data_interval_end=None))
     check("--interval-start" not in none, "no interval, no flag")
     check([steps.after_plan(n, one="one", many="many", finish="finish") for n in (0, 1, 2, 10_000)] == ["finish", "one", "many", "many"], "branches for 0, 1 and more shards")
