@@ -26,6 +26,7 @@ go build -trimpath -o "$work/drivemill" ./cmd/drivemill
 failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
+check "$venv/bin/python" bench/conformance/catalog.py "$work/drivemill" "$work/catalog"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/video.py "$work/drivemill"
 check "$venv/bin/python" bench/conformance/rosbag2.py "$work/drivemill"

@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // time zones on machines that have none
 
 	"github.com/spf13/pflag"
 
@@ -61,7 +62,7 @@ type environment struct {
 func commands() []command {
 	return []command{
 		runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
-		lineageCommand(), gcCommand(), forgetCommand(), formatsCommand(), stagesCommand(), versionCommand(),
+		lineageCommand(), gcCommand(), forgetCommand(), catalogCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
 

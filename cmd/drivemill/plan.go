@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +47,7 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
 			dry := fs.Bool("dry-run", false, "say what would run, and why, and write nothing")
 			asJSON := fs.Bool("json", false, "with --dry-run, print one JSON object")
+			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
@@ -64,10 +64,15 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 					}
 					opt.ShardBytes = int64(n)
 				}
+				size, err := splitSize(*split)
+				if err != nil {
+					return err
+				}
 				r, err := planningRunner(ctx, env, &load, args[0], *logFormat)
 				if err != nil {
 					return err
 				}
+				r.SplitSize = size
 				g := r.Graph
 				if *dry {
 					all, err := r.Explain(ctx)
@@ -98,14 +103,16 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 // printPlan prints what a scheduler needs to start the shards.
 func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 	return json.NewEncoder(w).Encode(struct {
-		RunID    string           `json:"run_id"`
-		Manifest string           `json:"manifest"`
-		Shards   int              `json:"shards"`
-		Units    int              `json:"units"`
-		Done     int              `json:"done_before"`
-		Bytes    int64            `json:"bytes"`
-		Left     []runner.LeftOut `json:"left_out,omitempty"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Left})
+		RunID    string `json:"run_id"`
+		Manifest string `json:"manifest"`
+		Shards   int    `json:"shards"`
+		Units    int    `json:"units"`
+		Done     int    `json:"done_before"`
+		Bytes    int64  `json:"bytes"`
+		// Wholes are large recordings that could not be cut, and why.
+		Wholes []runner.Whole   `json:"not_cut,omitempty"`
+		Left   []runner.LeftOut `json:"left_out,omitempty"`
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Wholes, m.Left})
 }
 
 // scheduleFlags say which run of a schedule this is.
@@ -222,10 +229,11 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 		asJSON := fs.Bool("json", false, "print one JSON object")
 		logFormat := fs.String("log-format", "", "text or json")
 		var allowLoss bool
-		jobs, workers := 1, runtime.GOMAXPROCS(0)
+		jobs := 1
+		var mem memoryFlags
 		if judge {
 			fs.IntVar(&jobs, "jobs", jobs, "units of reduce steps that run at once")
-			fs.IntVar(&workers, "workers", workers, "goroutines that each decoder, stage and encoder of a unit may use")
+			mem.add(fs)
 			fs.BoolVar(&allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
 		}
 		return func(ctx context.Context, env *environment, args []string) error {
@@ -241,7 +249,14 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 			if err != nil {
 				return err
 			}
-			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Workers: workers, Now: time.Now, Failpoint: failpoint}
+			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Now: time.Now, Failpoint: failpoint}
+			if judge {
+				plan, space, err := mem.plan(ctx, env)
+				if err != nil {
+					return err
+				}
+				r.Workers, r.Budget, r.Spill = plan.Workers, plan, space
+			}
 			rep, err := do(ctx, r, m)
 			if err != nil {
 				return err

@@ -44,6 +44,8 @@ type Manifest struct {
 	// Regrouped are slots, by lake, whose recordings are in other units now:
 	// removed when those are done.
 	Regrouped map[string][]string `json:"regrouped,omitempty"`
+	// Wholes are large recordings that could not be cut into slices, and why.
+	Wholes []Whole `json:"not_cut,omitempty"`
 	// DoneKey lists the units found done.
 	DoneKey string `json:"done_key,omitempty"`
 }
@@ -92,6 +94,7 @@ type plannedUnit struct {
 	Name       string             `json:"name"`
 	Slot       string             `json:"slot"`
 	Revision   string             `json:"revision"`
+	Slice      *Slice             `json:"slice,omitempty"`
 	Recordings []plannedRecording `json:"recordings,omitempty"`
 }
 
@@ -133,7 +136,7 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Layout: 1, RunID: r.RunInfo.RunID, Name: opt.Name, Pipeline: r.Graph.Pipeline.Normalised(), Plan: r.Graph.PlanFingerprint(),
-		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Left: r.left, Regrouped: r.regrouped}
+		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Wholes: r.Wholes, Left: r.left, Regrouped: r.regrouped}
 	for i, part := range divide(todo, opt) {
 		s := Shard{Units: len(part)}
 		for _, u := range part {
@@ -245,7 +248,7 @@ func (r *Runner) writeUnits(ctx context.Context, l *lake, name string, units []*
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	for _, u := range units {
-		p := plannedUnit{Name: u.Name, Slot: u.Slot, Revision: u.Revision}
+		p := plannedUnit{Name: u.Name, Slot: u.Slot, Revision: u.Revision, Slice: u.Slice}
 		for _, rec := range u.Recordings {
 			if !recordings {
 				break
@@ -316,7 +319,7 @@ func (r *Runner) readUnits(ctx context.Context, l *lake, key string) ([]*Unit, e
 		if err := json.Unmarshal(line, &p); err != nil {
 			return nil, fmt.Errorf("plan %s: line %d: %w: %w", key, len(out)+1, pipeline.ErrCorrupt, err)
 		}
-		u := &Unit{Name: p.Name, Slot: p.Slot, Revision: p.Revision}
+		u := &Unit{Name: p.Name, Slot: p.Slot, Revision: p.Revision, Slice: p.Slice}
 		for _, pr := range p.Recordings {
 			rec, err := r.planned(ctx, pr)
 			if err != nil {
