@@ -13,6 +13,8 @@ import sys
 
 import duckdb
 
+from report import Report
+
 # Types of Athena's DDL, and how DuckDB calls them in the files.
 TYPES = {"boolean": "BOOLEAN", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT", "double": "DOUBLE", "string": "VARCHAR",
          "binary": "BLOB", "timestamp": "TIMESTAMP WITH TIME ZONE", "decimal(20,0)": "DECIMAL(20,0)", "date": "DATE"}
@@ -45,23 +47,20 @@ def main(drivemill, lake):
     db = duckdb.connect()
     for _ in range(2):  # run twice it changes nothing
         db.execute(ddl("duckdb"))
-    tables = wrong = 0
-    for table, body in re.findall(r"CREATE EXTERNAL TABLE IF NOT EXISTS `(\w+)` \((.*?)\n\)\n", ddl("athena"), re.S):
-        tables += 1
-        declared = {n: t for n, t in re.findall(r"\n  `(\w+)` (\S+)", body.replace(",\n", "\n"))}
-        declared["drive_date"] = "string"
+    report = Report()
+    declared_tables = re.findall(r"CREATE EXTERNAL TABLE IF NOT EXISTS `(\w+)` \((.*?)\n\)\n", ddl("athena"), re.S)
+    report.check("catalog", f"{len(declared_tables)} tables declared", [] if declared_tables else ["none"])
+    for table, body in declared_tables:
+        declared = {n: found_type(t) for n, t in re.findall(r"\n  `(\w+)` (\S+)", body.replace(",\n", "\n"))}
+        declared["drive_date"] = "VARCHAR"
         found = {n: t.replace('"', "") for n, t, *_ in db.execute(f'DESCRIBE "{table}"').fetchall()}
-        if {n: found_type(t) for n, t in declared.items()} != found:
-            print(f"catalog: table {table}: declared {declared}, found {found}", file=sys.stderr)
-            wrong += 1
-        rows = db.execute(f'SELECT count(*), count(DISTINCT drive_date) FROM "{table}"').fetchall()[0]
+        wrong = [f"{n}: declared {declared.get(n)}, found {found.get(n)}" for n in declared | found if declared.get(n) != found.get(n)]
+        rows, days = db.execute(f'SELECT count(*), count(DISTINCT drive_date) FROM "{table}"').fetchall()[0]
         want = sum(duckdb.sql(f"SELECT count(*) FROM read_parquet('{f}')").fetchall()[0][0] for f in glob.glob(f"{lake}/{table}/**/*.parquet", recursive=True))
-        if rows[0] != want or rows[1] != 1 or want == 0:
-            print(f"catalog: table {table}: {rows}, the files have {want} rows", file=sys.stderr)
-            wrong += 1
-    print(f"catalog: {tables} tables declared and read, {wrong} wrong")
-    if wrong or not tables:
-        sys.exit(1)
+        if rows != want or days != 1 or want == 0:
+            wrong.append(f"{rows} rows in {days} days, the files have {want}")
+        report.check(f"catalog {table}", f"{len(found)} columns, {rows} rows", wrong)
+    report.exit()
 
 
 main(*sys.argv[1:])

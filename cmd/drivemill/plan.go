@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,6 +35,7 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 --dry-run writes nothing: it lists the units that would run, each with its strongest
 cause, and how many bytes each cause makes a run read; explain tells more.`,
 		examples: `  drivemill plan urban.yaml --run-id nightly-2026-03-02 --shard-bytes 200GB
+  drivemill plan s3://config/urban.yaml --run-id nightly-2026-03-02 --shards 50 --output-file s3://config/plans/ID.json
   drivemill plan urban.yaml --dry-run
   drivemill run --manifest s3://lake/_drivemill/runs/ID/manifest.json --shard 3/7
   drivemill finish --manifest s3://lake/_drivemill/runs/ID/manifest.json
@@ -48,14 +50,27 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 			dry := fs.Bool("dry-run", false, "say what would run, and why, and write nothing")
 			asJSON := fs.Bool("json", false, "with --dry-run, print one JSON object")
 			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
+			outputFile := fs.String("output-file", "", "write the result there too: a file, or an object such as s3://bucket/plans/nightly.json")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
 					return usagef("plan: want one pipeline file, have %d", len(args))
 				}
 				opt := runner.PlanOptions{Name: sched.runID, Shards: *shards}
-				if *shards < 0 || *shards > runner.MaxShards {
-					return usagef("plan: --shards must be between 1 and %d", runner.MaxShards)
+				switch {
+				case *shards < 0:
+					return usagef("plan: --shards %d: want 1 or more", *shards)
+				case *shards > runner.MaxShards:
+					return usagef("plan: --shards %d: an array job of AWS Batch has at most %d children; give each shard more to do", *shards, runner.MaxShards)
+				}
+				var output pipeline.Store
+				var outputKey string
+				if *outputFile != "" {
+					var err error
+					// Found out before the work rather than after it.
+					if output, outputKey, err = openObject(ctx, *outputFile); err != nil {
+						return usagef("plan: --output-file: %v", err)
+					}
 				}
 				if *shardBytes != "" {
 					n, err := config.ParseSize(*shardBytes)
@@ -94,7 +109,17 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 				if err != nil {
 					return err
 				}
-				return printPlan(env.stdout, g, m)
+				var result bytes.Buffer
+				if err := printPlan(&result, g, m); err != nil {
+					return err
+				}
+				if output != nil {
+					if err := output.Put(ctx, outputKey, result.Bytes()); err != nil {
+						return fmt.Errorf("writing the result of plan: %w", err)
+					}
+				}
+				_, err = env.stdout.Write(result.Bytes())
+				return err
 			}
 		},
 	}

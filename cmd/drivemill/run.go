@@ -213,7 +213,7 @@ func failedUnits(err error, sum *runner.Summary) error {
 }
 
 // runInfo describes the run for lineage events; a scheduler hands its own run
-// over in OPENLINEAGE_PARENT_ID.
+// over in the environment.
 func runInfo(env *environment, namespace, job, description string) (lineage.RunInfo, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -221,10 +221,8 @@ func runInfo(env *environment, namespace, job, description string) (lineage.RunI
 	}
 	b := binaryInfo()
 	info := lineage.RunInfo{RunID: id.String(), Namespace: namespace, Job: job, Description: description, Version: b.Version, VCS: b.VCS}
-	if s, ok := env.getenv("OPENLINEAGE_PARENT_ID"); ok && s != "" {
-		if info.Parent, err = lineage.ParseParent(s); err != nil {
-			return info, usagef("OPENLINEAGE_PARENT_ID: %v", err)
-		}
+	if info.Parent, err = lineage.ParentOf(env.getenv); err != nil {
+		return info, usageError{err}
 	}
 	return info, nil
 }
