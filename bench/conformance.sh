@@ -39,6 +39,7 @@ part() {
 python=$venv/bin/python
 part lake "$python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
 part drivestats "$python" bench/conformance/drivestats.py "$work/drivemill" "$work/drivestats"
+part catalog "$python" bench/conformance/catalog.py "$work/drivemill" "$work/catalog"
 part recordings "$python" bench/conformance/recordings.py "$work/drivemill"
 part video "$python" bench/conformance/video.py "$work/drivemill"
 part rosbag2 "$python" bench/conformance/rosbag2.py "$work/drivemill"

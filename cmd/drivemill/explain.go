@@ -34,6 +34,7 @@ of reduce are explained over what is committed now.`,
 		setup: func(fs *pflag.FlagSet) func(context.Context, *environment, []string) error {
 			var load loadFlags
 			load.add(fs)
+			split := fs.String("split-size", defaultSplit, "the size above which recordings are cut, as run and plan have it")
 			asJSON := fs.Bool("json", false, "print one JSON object a unit and line")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
@@ -42,6 +43,9 @@ of reduce are explained over what is committed now.`,
 				}
 				r, err := planningRunner(ctx, env, &load, args[0], *logFormat)
 				if err != nil {
+					return err
+				}
+				if r.SplitSize, err = splitSize(*split); err != nil {
 					return err
 				}
 				outlook, err := r.Explain(ctx)

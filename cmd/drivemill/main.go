@@ -62,7 +62,7 @@ type environment struct {
 func commands() []command {
 	return []command{
 		runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
-		lineageCommand(), gcCommand(), forgetCommand(), formatsCommand(), stagesCommand(), versionCommand(),
+		lineageCommand(), gcCommand(), forgetCommand(), catalogCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
 

@@ -47,10 +47,10 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 			sched.add(fs)
 			shards := fs.Int("shards", 0, "largest number of shards (default: as --shard-bytes makes, else 1)")
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
-			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
-			outputFile := fs.String("output-file", "", "write the result there too: a file, or an object such as s3://bucket/plans/nightly.json")
 			dry := fs.Bool("dry-run", false, "say what would run, and why, and write nothing")
 			asJSON := fs.Bool("json", false, "with --dry-run, print one JSON object")
+			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
+			outputFile := fs.String("output-file", "", "write the result there too: a file, or an object such as s3://bucket/plans/nightly.json")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
@@ -87,8 +87,8 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 				if err != nil {
 					return err
 				}
-				g := r.Graph
 				r.SplitSize = size
+				g := r.Graph
 				if *dry {
 					all, err := r.Explain(ctx)
 					if err != nil {
@@ -128,16 +128,16 @@ cause, and how many bytes each cause makes a run read; explain tells more.`,
 // printPlan prints what a scheduler needs to start the shards.
 func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 	return json.NewEncoder(w).Encode(struct {
-		RunID    string           `json:"run_id"`
-		Manifest string           `json:"manifest"`
-		Shards   int              `json:"shards"`
-		Units    int              `json:"units"`
-		Done     int              `json:"done_before"`
-		Bytes    int64            `json:"bytes"`
-		Left     []runner.LeftOut `json:"left_out,omitempty"`
+		RunID    string `json:"run_id"`
+		Manifest string `json:"manifest"`
+		Shards   int    `json:"shards"`
+		Units    int    `json:"units"`
+		Done     int    `json:"done_before"`
+		Bytes    int64  `json:"bytes"`
 		// Wholes are large recordings that could not be cut, and why.
-		Wholes []runner.Whole `json:"not_cut,omitempty"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Left, m.Wholes})
+		Wholes []runner.Whole   `json:"not_cut,omitempty"`
+		Left   []runner.LeftOut `json:"left_out,omitempty"`
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Wholes, m.Left})
 }
 
 // scheduleFlags say which run of a schedule this is.

@@ -94,7 +94,8 @@ func (r *Runner) moved(ctx context.Context, units, ready []*Unit) (map[string][]
 	for _, l := range r.lakes {
 		var keys []placedKey
 		for _, slot := range sortedSlots(l.commits) {
-			if k, _ := l.newest(slot); !wanted[slot] {
+			whole, _ := recordingSlot(slot)
+			if k, _ := l.newest(slot); !wanted[whole] {
 				keys = append(keys, placedKey{l, k})
 			}
 		}

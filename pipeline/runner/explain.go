@@ -163,7 +163,7 @@ func (r *Runner) explainLake(ctx context.Context, l *lake, units []*Unit, byUnit
 			reasons = append(reasons, more...)
 		}
 		if len(reasons) == 0 {
-			reasons = []Reason{{Cause: CauseOther, What: "inputs were renamed, or come in another order"}}
+			reasons = []Reason{{Cause: CauseOther, What: "inputs were renamed, come in another order, or are cut into other slices"}}
 		}
 		for j := range reasons {
 			reasons[j].Lake = l.root

@@ -121,11 +121,17 @@ func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys
 			if err != nil {
 				return k, err
 			}
-			if last.Sequence < seq || last == k {
+			// Another process may have done the same work and settled its claim
+			// between our try for its place and our look at it.
+			same := last.Sequence > after && last.Sequence < seq && last.Revision == revision
+			if !same && (last.Sequence < seq || last == k) {
 				return k, nil
 			}
 			if err := l.store.Delete(ctx, k.ClaimKey()); err != nil {
 				return k, fmt.Errorf("giving up a claim: %w", err)
+			}
+			if same {
+				return last, nil
 			}
 			seq = last.Sequence
 			continue

@@ -56,3 +56,51 @@ func TestSweepSparesClaimedFiles(t *testing.T) {
 		t.Error("the slot is not contested, although a claim follows its record")
 	}
 }
+
+// settledStore settles a claim of another process right after it was in the
+// way of ours.
+type settledStore struct {
+	pipeline.Store
+	claim  string
+	settle func()
+}
+
+func (s *settledStore) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	err := s.Store.PutIfAbsent(ctx, key, data)
+	if key == s.claim && s.settle != nil {
+		s.settle()
+		s.settle = nil
+	}
+	return err
+}
+
+// The same work done and settled by another process, while we try for its
+// place, gives no second record.
+func TestClaimOfSettledTwin(t *testing.T) {
+	ctx := context.Background()
+	st, err := store.Open(ctx, "mem://claim-twin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const slot, rev = "0123456789abcdef", "aaaaaaaaaaaa"
+	k := lineage.CommitKey{Slot: slot, Sequence: 1, Revision: rev}
+	if err := st.Put(ctx, k.ClaimKey(), []byte(`{"revision":"aaaaaaaaaaaa"}`)); err != nil {
+		t.Fatal(err)
+	}
+	settle := func() {
+		if err := st.Put(ctx, k.String(), []byte("{}")); err != nil {
+			t.Error(err)
+		}
+		if err := st.Delete(ctx, k.ClaimKey()); err != nil {
+			t.Error(err)
+		}
+	}
+	l := &lake{root: st.Root(), store: &settledStore{Store: st, claim: k.ClaimKey(), settle: settle}}
+	got, err := l.claim(ctx, slot, rev, 0, nil, nil)
+	if err != nil || got != k {
+		t.Errorf("claimed %+v, %v", got, err)
+	}
+	if claims, err := l.listClaims(ctx, slot); err != nil || len(claims) != 0 {
+		t.Errorf("claims %v, %v", claims, err)
+	}
+}

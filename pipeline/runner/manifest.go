@@ -39,13 +39,13 @@ type Manifest struct {
 	Done   int     `json:"done"`  // found done while planning
 	Bytes  int64   `json:"bytes"` // of the units to run
 	Shards []Shard `json:"shards"`
-	// Wholes are large recordings that could not be cut into slices, and why.
-	Wholes []Whole `json:"not_cut,omitempty"`
 	// Left is what inputs match and no unit was made of.
 	Left []LeftOut `json:"left_out,omitempty"`
 	// Regrouped are slots, by lake, whose recordings are in other units now:
 	// removed when those are done.
 	Regrouped map[string][]string `json:"regrouped,omitempty"`
+	// Wholes are large recordings that could not be cut into slices, and why.
+	Wholes []Whole `json:"not_cut,omitempty"`
 	// DoneKey lists the units found done.
 	DoneKey string `json:"done_key,omitempty"`
 }
@@ -136,7 +136,7 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Layout: 1, RunID: r.RunInfo.RunID, Name: opt.Name, Pipeline: r.Graph.Pipeline.Normalised(), Plan: r.Graph.PlanFingerprint(),
-		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Left: r.left, Regrouped: r.regrouped, Wholes: r.Wholes}
+		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Wholes: r.Wholes, Left: r.left, Regrouped: r.regrouped}
 	for i, part := range divide(todo, opt) {
 		s := Shard{Units: len(part)}
 		for _, u := range part {

@@ -83,10 +83,17 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 		return nil, err
 	}
 	ready, err := r.whenReady(ctx, units)
-	if err == nil {
-		r.regrouped, err = r.moved(ctx, units, ready)
+	if err != nil {
+		return nil, err
 	}
-	return ready, err
+	if r.regrouped, err = r.moved(ctx, units, ready); err != nil {
+		return nil, err
+	}
+	if ready, err = r.cutUnits(ctx, ready); err != nil {
+		return nil, err
+	}
+	sortUnits(ready)
+	return ready, nil
 }
 
 // units lists the inputs and makes units of what it finds.
@@ -141,14 +148,15 @@ func (r *Runner) units(ctx context.Context) ([]*Unit, error) {
 		u.Revision = hash(revisionDigits, u.identity(), plan)
 		out = append(out, u)
 	}
-	out, err := r.cutUnits(ctx, out)
-	if err != nil {
-		return nil, err
-	}
-	sort.Slice(out, func(i, j int) bool {
-		return out[i].Name < out[j].Name || out[i].Name == out[j].Name && out[i].Slot < out[j].Slot
-	})
+	sortUnits(out)
 	return out, nil
+}
+
+// sortUnits puts units in order of name.
+func sortUnits(units []*Unit) {
+	sort.Slice(units, func(i, j int) bool {
+		return units[i].Name < units[j].Name || units[i].Name == units[j].Name && units[i].Slot < units[j].Slot
+	})
 }
 
 // identity says which bytes a unit is made of, and which attributes it has.

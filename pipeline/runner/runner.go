@@ -57,15 +57,15 @@ type Runner struct {
 
 	lakes    []*lake
 	attempts *attempts
-	// Wholes are large recordings that plan could not cut.
-	Wholes []Whole
-	pieces map[string]map[int]int // slices in the lake: by recording and their number, how many
 	// What was forgotten in any lake, and what planning left out.
 	forgotten tombstones
 	left      []LeftOut
 	// regrouped are slots, by lake, whose recordings are in other units now.
 	regrouped map[string][]string
-	eventDir  string // where events lie; empty: the run's folder
+	// Wholes are large recordings that plan could not cut.
+	Wholes   []Whole
+	pieces   map[string]map[int]int // slices in the lake: by recording and their number, how many
+	eventDir string                 // where events lie; empty: the run's folder
 	// In a step of reduce: the outputs that were written before, and by which
 	// pipeline.
 	written []graph.NamedSink
