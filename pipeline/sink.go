@@ -26,9 +26,13 @@ type SinkBinding struct {
 
 // SinkTable is a table as the sink writes it.
 type SinkTable struct {
-	Name    string // directory in the lake
-	Schema  *arrow.Schema
-	Inputs  []*Table
+	Name   string // directory in the lake
+	Schema *arrow.Schema
+	Inputs []*Table
+	// Mixes says that rows of all Inputs may come in one batch, which then is of
+	// the first: the sink does not tell them apart. Otherwise each batch has
+	// rows of one of them.
+	Mixes   bool
 	Columns []Derivation // lineage of each column of Schema
 	Reads   []Read
 	// Bytes are columns of Inputs whose payloads the sink wants to have

@@ -296,15 +296,19 @@ func (f *file) ends(ctx context.Context, p part, rows int64) (head, tail []byte,
 				if err != nil {
 					return nil, nil, 0, err
 				}
-				raw, err := un.unpack(nil, b, s.raw, s.zip, s.param)
+				raw := s.raw
+				if !want && s.zip&1 == 0 { // the first record lies at the beginning
+					raw = size
+				}
+				block, err := un.unpack(nil, b, raw, s.zip, s.param)
 				if err != nil {
 					return nil, nil, 0, nil // the decoder tells of it
 				}
 				if first {
-					head = raw[:size]
+					head = block[:size]
 				}
 				if want && at >= 0 {
-					tail = raw[at*size-start:][:size]
+					tail = block[at*size-start:][:size]
 				}
 			}
 		}

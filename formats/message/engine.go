@@ -18,7 +18,8 @@ import (
 const (
 	maxUnpacked = 256 << 20 // bytes of blocks unpacked at one time, one block excepted
 	maxKept     = 16 << 20  // buffers of a block larger than this are not kept
-	maxRetained = 32 << 20  // bytes of fragments kept for reuse
+	maxRetained = 32 << 20  // memory of fragments kept for reuse
+	columnCost  = 512       // memory of a column of few rows
 	maxPending  = 64 << 20  // bytes of all tables waiting for their batch to fill
 	maxBatch    = 1 << 30   // largest batch size that can be asked for
 	maxProblems = 1000      // problems kept apart, further ones are counted
@@ -68,10 +69,13 @@ type Engine struct {
 	retained int64
 
 	// The rest belongs to the caller of Next.
-	queue    []pipeline.Element
-	head     int // of queue
-	pending  []*tableState
-	waiting  int64 // bytes of pending fragments
+	queue   []pipeline.Element
+	head    int // of queue
+	pending []*tableState
+	waiting int64 // bytes of pending fragments
+	// spread is what a block takes beside its bytes when it has rows of every
+	// table.
+	spread   int64
 	object   int   // that blocks are of
 	ordinal  int64 // of the next record of the object in storage order
 	mark     int64 // last watermark sent
@@ -146,6 +150,11 @@ func NewEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	workers := max(cfg.Options.Workers, 1)
 	ahead := workers + 2
+	for _, t := range e.tables {
+		if t.sel != nil {
+			e.spread += int64(len(t.sel.types)) * columnCost
+		}
+	}
 	e.order = make(chan *job, ahead)
 	e.work = make(chan *job, ahead)
 	e.free = make(chan *job, ahead)
@@ -244,7 +253,7 @@ func (e *Engine) fetch(ctx context.Context) {
 			e.order <- j
 			return
 		}
-		j.cost = int64(len(j.block.Stored)) + max(j.block.RawSize, 0)
+		j.cost = int64(len(j.block.Stored)) + max(j.block.RawSize, 0) + e.spread
 		if !e.budget.acquire(ctx, j.cost) {
 			return
 		}

@@ -40,7 +40,7 @@ type fragment struct {
 	ordinals []int64
 	last     int64
 
-	kept int64 // bytes held while it lies in the free list
+	held int64 // memory of cols while it lies in the free list
 }
 
 func (f *fragment) release() {
@@ -55,7 +55,7 @@ func (e *Engine) take(t *tableState) *fragment {
 	if n := len(t.free); n > 0 {
 		f := t.free[n-1]
 		t.free = t.free[:n-1]
-		e.retained -= f.kept
+		e.retained -= f.held
 		e.mu.Unlock()
 		return f
 	}
@@ -67,23 +67,22 @@ func (e *Engine) take(t *tableState) *fragment {
 	return f
 }
 
-// put empties a fragment for reuse. It keeps its buffers while all fragments
-// that lie idle hold little together.
+// put empties a fragment for reuse, or gives it up where all that lie idle
+// hold much together.
 func (e *Engine) put(f *fragment) {
-	f.kept = f.bytes
-	f.n, f.bytes, f.at = 0, 0, 0
+	f.n, f.bytes, f.at, f.held = 0, 0, 0, 0
+	for _, c := range f.cols {
+		c.Reset()
+		f.held += c.Memory()
+	}
 	f.rows, f.times, f.ordinals = f.rows[:0], f.times[:0], f.ordinals[:0]
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.retained+f.kept > maxRetained {
-		f.kept = 0
+	if e.retained+f.held > maxRetained {
 		f.release()
-	} else {
-		for _, c := range f.cols {
-			c.Reset()
-		}
+		return
 	}
-	e.retained += f.kept
+	e.retained += f.held
 	f.t.free = append(f.t.free, f)
 }
 

@@ -91,36 +91,6 @@ func countBits(b []byte, from, to int) int {
 	return n
 }
 
-// rawBytes is the size of rows [from, to) of arr by which row groups and pages
-// are cut. It is the sum of the sizes of the rows, whatever array they lie in.
-func rawBytes(arr arrow.Array, from, to int) int64 {
-	n := int64(to - from)
-	switch a := arr.(type) {
-	case *arrow.Null:
-		return 0
-	case *arrow.Bool:
-		return n
-	case *arrow.String, *arrow.Binary:
-		_, off := texts(arr)
-		return 4*n + int64(off[to]-off[from])
-	case *arrow.Dictionary:
-		return 4 * n
-	case *arrow.List:
-		off := listOffsets(a)
-		return 4*n + rawBytes(a.ListValues(), int(off[from]), int(off[to]))
-	case *arrow.FixedSizeList:
-		size, first := listSize(a), a.Data().Offset()
-		return rawBytes(a.ListValues(), (first+from)*size, (first+to)*size)
-	case *arrow.Struct:
-		sum := int64(0)
-		for i := range a.NumField() {
-			sum += rawBytes(a.Field(i), from, to)
-		}
-		return sum
-	}
-	return n * fixedWidth(arr.DataType())
-}
-
 // fixedWidth is the size of a value in memory.
 func fixedWidth(t arrow.DataType) int64 {
 	switch t.ID() {

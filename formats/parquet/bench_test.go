@@ -55,7 +55,7 @@ func benchRecord(rows int) arrow.Record {
 func rawSize(rec arrow.Record) int64 {
 	n := int64(0)
 	for _, c := range rec.Columns() {
-		n += rawBytes(c, 0, c.Len())
+		n += column.Bytes(c, 0, c.Len())
 	}
 	return n
 }

@@ -128,6 +128,7 @@ func (x *Index) Bind(tables []*IndexTable) (*pipeline.SinkBinding, error) {
 	}
 	for i := range b.Tables {
 		t := &b.Tables[i]
+		t.Mixes = false // whose row it is decides what is made of it
 		if names[objects(t.Name)] {
 			return nil, x.sink.cfg.URI.Issuef(0, "the objects of table %s go where another table is: rename that one", t.Name)
 		}

@@ -68,7 +68,7 @@ func (r *rows) add(rec arrow.Record, from, to int) (end int, full bool) {
 	size := func(from, to int) int64 {
 		sum := int64(0)
 		for _, c := range rec.Columns() {
-			sum += rawBytes(c, from, to)
+			sum += column.Bytes(c, from, to)
 		}
 		return sum
 	}

@@ -23,7 +23,7 @@ func (s *series) left() int {
 	return n
 }
 
-// size is rawBytes of rows [from, to), counted from the first row to come.
+// size is column.Bytes of rows [from, to), counted from the first row to come.
 func (s *series) size(from, to int) int64 {
 	sum := int64(0)
 	from, to = from+s.at, to+s.at
@@ -32,7 +32,7 @@ func (s *series) size(from, to int) int64 {
 			break
 		}
 		if n := a.Len(); from < n {
-			sum += rawBytes(a, max(from, 0), min(to, n))
+			sum += column.Bytes(a, max(from, 0), min(to, n))
 		}
 		from, to = from-a.Len(), to-a.Len()
 	}

@@ -215,7 +215,7 @@ func different(a, b *plan) string {
 
 // describe tells the runner about the table.
 func (t *lakeTable) describe() pipeline.SinkTable {
-	out := pipeline.SinkTable{Name: t.name, Schema: t.plan.schema, Inputs: t.inputs}
+	out := pipeline.SinkTable{Name: t.name, Schema: t.plan.schema, Inputs: t.inputs, Mixes: true}
 	refs := func(column int) []pipeline.ColumnRef {
 		var refs []pipeline.ColumnRef
 		for _, in := range t.inputs {

@@ -114,6 +114,16 @@ func (c *Column) Bytes() int64 {
 	return n
 }
 
+// Memory returns what the column takes, with room that is not used yet, its
+// children and itself: what a bound of memory counts.
+func (c *Column) Memory() int64 {
+	n := int64(unsafe.Sizeof(*c)) + int64(cap(c.Data)) + int64(cap(c.offBytes)) + int64(cap(c.valid))
+	for _, ch := range c.Children {
+		n += ch.Memory()
+	}
+	return n
+}
+
 // Grow makes room for n more bytes of Data.
 func (c *Column) Grow(n int) {
 	if need := len(c.Data) + n; need > cap(c.Data) {

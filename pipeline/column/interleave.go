@@ -3,60 +3,62 @@ package column
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
-// Pick is one row of one of several records.
-type Pick struct {
-	Rec int32
-	Row int32
+// Run is rows [From, To) of one of several records.
+type Run struct {
+	Rec      int32
+	From, To int32
 }
 
-// Interleave builds one record out of rows picked from several records of one
-// schema: the last step of a merge, and of a sort that spans batches. The
-// caller owns the result; recs are unchanged.
-func Interleave(mem arrow.Allocator, recs []arrow.Record, picks []Pick) (arrow.Record, error) {
+// Interleave builds one record out of runs of rows of several records of one
+// schema, in the order of the runs: the last step of a merge, and of a sort that
+// spans batches. A run costs little more than its values, however short it is.
+// The caller owns the result; recs are unchanged.
+func Interleave(mem arrow.Allocator, recs []arrow.Record, runs []Run) (arrow.Record, error) {
 	if len(recs) == 0 {
 		return nil, fmt.Errorf("interleaving no record: %w", pipeline.ErrSchema)
 	}
-	if one, rows := singleRecord(picks); one {
-		rec := recs[0]
-		if len(picks) > 0 {
-			rec = recs[picks[0].Rec]
-		}
-		return TakeRecord(mem, rec, rows)
+	rows := 0
+	for _, r := range runs {
+		rows += int(r.To - r.From)
 	}
-	// Types that are gathered by way of one joined array need positions in it.
-	var joined []int32
-	return eachColumn(recs, int64(len(picks)), func(arrs []arrow.Array) (arrow.Array, error) {
-		switch arrs[0].DataType().ID() {
-		case arrow.NULL:
-			return nullArray(len(picks)), nil
-		case arrow.DICTIONARY:
-			return interleaveLabels(mem, arrs, picks)
-		case arrow.BOOL, arrow.LIST, arrow.FIXED_SIZE_LIST, arrow.STRUCT:
-			if joined == nil {
-				var err error
-				if joined, err = positions(arrs, picks); err != nil {
-					return nil, err
-				}
-			}
-			all, err := Concat(mem, arrs)
-			if err != nil {
-				return nil, err
-			}
-			defer all.Release()
-			return Take(mem, all, joined)
+	m := &mixer{mem: mem, runs: runs, rows: rows}
+	return eachColumn(recs, int64(rows), m.column)
+}
+
+// mixer interleaves one column after another.
+type mixer struct {
+	mem  arrow.Allocator
+	runs []Run
+	rows int
+
+	// Where types are gathered by way of one joined array: the rows of each
+	// record that are in use, and the positions in what they are joined to.
+	used   []Run
+	joined []int32
+}
+
+func (m *mixer) column(arrs []arrow.Array) (arrow.Array, error) {
+	dt := arrs[0].DataType()
+	for _, a := range arrs {
+		if t := a.DataType(); t != dt && !arrow.TypeEqual(t, dt) {
+			return nil, fmt.Errorf("interleaving %s and %s: %w", dt, t, pipeline.ErrSchema)
 		}
-		for _, a := range arrs {
-			if !arrow.TypeEqual(a.DataType(), arrs[0].DataType()) {
-				return nil, fmt.Errorf("interleaving %s and %s: %w", arrs[0].DataType(), a.DataType(), pipeline.ErrSchema)
-			}
-		}
-		return interleaveFlat(mem, arrs, picks)
-	})
+	}
+	switch dt.ID() {
+	case arrow.NULL:
+		return nullArray(m.rows), nil
+	case arrow.LIST, arrow.FIXED_SIZE_LIST, arrow.STRUCT:
+		return m.nested(arrs)
+	case arrow.DICTIONARY:
+		return m.labels(arrs)
+	}
+	return m.flat(arrs)
 }
 
 func nullArray(n int) arrow.Array {
@@ -65,61 +67,92 @@ func nullArray(n int) arrow.Array {
 	return arrow.MakeFromData(d)
 }
 
-// singleRecord reports whether all picks are of one record, and their rows.
-func singleRecord(picks []Pick) (bool, []int32) {
-	for _, p := range picks {
-		if p.Rec != picks[0].Rec {
-			return false, nil
+// nested joins the rows that are in use and takes them in the order of the runs.
+func (m *mixer) nested(arrs []arrow.Array) (arrow.Array, error) {
+	if m.used == nil {
+		if err := m.locate(len(arrs)); err != nil {
+			return nil, err
 		}
 	}
-	rows := make([]int32, len(picks))
-	for i, p := range picks {
-		rows[i] = p.Row
-	}
-	return true, rows
-}
-
-// positions translates picks to rows of the concatenation of arrs.
-func positions(arrs []arrow.Array, picks []Pick) ([]int32, error) {
-	start := make([]int32, len(arrs))
-	n := 0
+	parts := make([]arrow.Array, len(arrs))
 	for i, a := range arrs {
-		start[i] = int32(n)
-		if n += a.Len(); n > math.MaxInt32 {
-			return nil, tooLong(n)
-		}
+		parts[i] = arrow.NewSlice(a, int64(m.used[i].From), int64(m.used[i].To))
+		defer parts[i].Release()
 	}
-	out := make([]int32, len(picks))
-	for i, p := range picks {
-		out[i] = start[p.Rec] + p.Row
+	all, err := Concat(m.mem, parts)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	defer all.Release()
+	return Take(m.mem, all, m.joined)
 }
 
-// interleaveLabels gathers codes in a common dictionary.
-func interleaveLabels(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (arrow.Array, error) {
-	u, err := unify(mem, arrs)
+// locate finds the rows in use and their positions once these are joined.
+func (m *mixer) locate(recs int) error {
+	m.used = make([]Run, recs)
+	for _, r := range m.runs {
+		u := &m.used[r.Rec]
+		if u.To == 0 {
+			*u = r
+		}
+		u.From, u.To = min(u.From, r.From), max(u.To, r.To)
+	}
+	start := make([]int32, recs)
+	n := 0
+	for i, u := range m.used {
+		start[i] = int32(n) - u.From
+		if n += int(u.To - u.From); n > math.MaxInt32 {
+			return tooLong(n)
+		}
+	}
+	m.joined = make([]int32, 0, m.rows)
+	for _, r := range m.runs {
+		for row := r.From; row < r.To; row++ {
+			m.joined = append(m.joined, start[r.Rec]+row)
+		}
+	}
+	return nil
+}
+
+// labels gathers codes in a common dictionary.
+func (m *mixer) labels(arrs []arrow.Array) (arrow.Array, error) {
+	u, err := unify(m.mem, arrs)
 	if err != nil {
 		return nil, err
 	}
 	defer u.release()
-	codes := make([]arrow.Array, len(arrs))
-	for i, a := range arrs {
-		codes[i] = u.codes(mem, i, a)
-		defer codes[i].Release()
+	valid, nullN := m.validity(arrs)
+	buf, raw := newBuffer(m.mem, 4*m.rows)
+	defer buf.Release()
+	dst := mix[int32](m, raw, arrs)
+	if slices.ContainsFunc(u.remap, func(r []int32) bool { return r != nil }) {
+		at := 0
+		for _, r := range m.runs {
+			remap := u.remap[r.Rec]
+			for end := at + int(r.To-r.From); at < end; at++ {
+				// Where a row is null its code may be anything.
+				if c := dst[at]; uint(c) < uint(len(remap)) {
+					dst[at] = remap[c]
+				} else {
+					dst[at] = 0
+				}
+			}
+		}
 	}
-	out, err := interleaveFlat(mem, codes, picks)
-	if err != nil {
-		return nil, err
+	data := arrow.NewData(arrow.Int32Type, m.rows, []*arrow.Buffer{valid, buf}, nil, nullN, 0)
+	defer data.Release()
+	if valid != nil {
+		valid.Release()
 	}
-	defer out.Release()
-	return arrow.NewDictionaryArray(arrs[0].DataType(), out, u.dict), nil
+	codes := arrow.MakeFromData(data)
+	defer codes.Release()
+	return arrow.NewDictionaryArray(arrs[0].DataType(), codes, u.dict), nil
 }
 
-// interleaveFlat handles fixed-width types, strings and binaries.
-func interleaveFlat(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (arrow.Array, error) {
+// flat handles booleans, fixed-width types, strings and binaries.
+func (m *mixer) flat(arrs []arrow.Array) (arrow.Array, error) {
 	dt := arrs[0].DataType()
-	valid, nullN := interleaveValidity(mem, arrs, picks)
+	valid, nullN := m.validity(arrs)
 	bufs := []*arrow.Buffer{valid}
 	defer func() {
 		for _, b := range bufs {
@@ -128,37 +161,40 @@ func interleaveFlat(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (arro
 			}
 		}
 	}()
-	switch id := dt.ID(); id {
+	switch dt.ID() {
+	case arrow.BOOL:
+		bufs = append(bufs, m.bits(arrs))
 	case arrow.STRING, arrow.BINARY:
-		offBuf, valBuf, err := interleaveVar(mem, arrs, picks)
+		offBuf, valBuf, err := m.texts(arrs)
 		bufs = append(bufs, offBuf, valBuf)
 		if err != nil {
 			return nil, err
 		}
 	default:
 		w := widthOf(dt)
-		buf, dst := newBuffer(mem, len(picks)*w)
+		buf, dst := newBuffer(m.mem, m.rows*w)
 		bufs = append(bufs, buf)
 		switch w {
 		case 1:
-			interleaveT[uint8](dst, arrs, picks)
+			mix[uint8](m, dst, arrs)
 		case 2:
-			interleaveT[uint16](dst, arrs, picks)
+			mix[uint16](m, dst, arrs)
 		case 4:
-			interleaveT[uint32](dst, arrs, picks)
+			mix[uint32](m, dst, arrs)
 		case 8:
-			interleaveT[uint64](dst, arrs, picks)
+			mix[uint64](m, dst, arrs)
 		default:
-			interleaveT[[2]uint64](dst, arrs, picks)
+			mix[[2]uint64](m, dst, arrs)
 		}
 	}
-	data := arrow.NewData(dt, len(picks), bufs, nil, nullN, 0)
+	data := arrow.NewData(dt, m.rows, bufs, nil, nullN, 0)
 	defer data.Release()
 	return arrow.MakeFromData(data), nil
 }
 
-func interleaveT[T any](raw []byte, arrs []arrow.Array, picks []Pick) {
-	dst := values[T](raw, 0, len(picks))
+// mix copies the values of the runs to raw, which it returns as values.
+func mix[T any](m *mixer, raw []byte, arrs []arrow.Array) []T {
+	dst := values[T](raw, 0, m.rows)
 	src := make([][]T, len(arrs))
 	for i, a := range arrs {
 		src[i] = values[T](bytesOf(a.Data(), 1), a.Data().Offset(), a.Len())
@@ -166,12 +202,53 @@ func interleaveT[T any](raw []byte, arrs []arrow.Array, picks []Pick) {
 			src[i] = make([]T, a.Len())
 		}
 	}
-	for i, p := range picks {
-		dst[i] = src[p.Rec][p.Row]
+	at := 0
+	for _, r := range m.runs {
+		from := src[r.Rec][r.From:r.To]
+		if len(from) == 1 {
+			dst[at] = from[0]
+			at++
+			continue
+		}
+		at += copy(dst[at:], from)
 	}
+	return dst
 }
 
-func interleaveVar(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (*arrow.Buffer, *arrow.Buffer, error) {
+func (m *mixer) bits(arrs []arrow.Array) *arrow.Buffer {
+	src := make([][]byte, len(arrs))
+	off := make([]int, len(arrs))
+	for i, a := range arrs {
+		off[i] = a.Data().Offset()
+		if b := bytesOf(a.Data(), 1); len(b)*8 >= off[i]+a.Len() {
+			src[i] = b
+		}
+	}
+	buf, _ := m.mixBits(src, off, 0)
+	return buf
+}
+
+// mixBits copies the bits of the runs; a source that is nil is all missing.
+func (m *mixer) mixBits(src [][]byte, off []int, missing byte) (*arrow.Buffer, int) {
+	buf, dst := newBuffer(m.mem, (m.rows+7)/8)
+	clear(dst)
+	at, ones := 0, 0
+	for _, r := range m.runs {
+		s := src[r.Rec]
+		for j := off[r.Rec] + int(r.From); j < off[r.Rec]+int(r.To); j++ {
+			v := missing
+			if s != nil {
+				v = s[j>>3] >> (j & 7) & 1
+			}
+			dst[at>>3] |= v << (at & 7)
+			ones += int(v)
+			at++
+		}
+	}
+	return buf, ones
+}
+
+func (m *mixer) texts(arrs []arrow.Array) (*arrow.Buffer, *arrow.Buffer, error) {
 	offs := make([][]int32, len(arrs))
 	vals := make([][]byte, len(arrs))
 	for i, a := range arrs {
@@ -180,28 +257,33 @@ func interleaveVar(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (*arro
 			offs[i] = make([]int32, a.Len()+1)
 		}
 	}
-	offBuf, raw := newBuffer(mem, 4*(len(picks)+1))
-	dst := values[int32](raw, 0, len(picks)+1)
+	offBuf, raw := newBuffer(m.mem, 4*(m.rows+1))
+	dst := values[int32](raw, 0, m.rows+1)
 	dst[0] = 0
-	total := 0
-	for i, p := range picks {
-		o := offs[p.Rec]
-		total += int(o[p.Row+1] - o[p.Row])
-		dst[i+1] = int32(total)
+	at, total := 1, 0
+	for _, r := range m.runs {
+		o := offs[r.Rec][r.From : r.To+1]
+		shift := total - int(o[0])
+		for _, end := range o[1:] {
+			dst[at] = int32(int(end) + shift)
+			at++
+		}
+		total += int(o[len(o)-1] - o[0])
 	}
 	if total > math.MaxInt32 {
 		clear(dst)
 		return offBuf, nil, tooLong(total)
 	}
-	valBuf, out := newBuffer(mem, total)
-	for i, p := range picks {
-		o := offs[p.Rec]
-		copy(out[dst[i]:dst[i+1]], vals[p.Rec][o[p.Row]:o[p.Row+1]])
+	valBuf, out := newBuffer(m.mem, total)
+	for _, r := range m.runs {
+		o := offs[r.Rec]
+		out = out[copy(out, vals[r.Rec][o[r.From]:o[r.To]]):]
 	}
 	return offBuf, valBuf, nil
 }
 
-func interleaveValidity(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (*arrow.Buffer, int) {
+// validity is nil where no row is null.
+func (m *mixer) validity(arrs []arrow.Array) (*arrow.Buffer, int) {
 	src := make([][]byte, len(arrs))
 	off := make([]int, len(arrs))
 	any := false
@@ -215,21 +297,10 @@ func interleaveValidity(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (
 	if !any {
 		return nil, 0
 	}
-	buf, dst := newBuffer(mem, (len(picks)+7)/8)
-	clear(dst)
-	count := 0
-	for i, p := range picks {
-		v := byte(1)
-		if s := src[p.Rec]; s != nil {
-			j := off[p.Rec] + int(p.Row)
-			v = s[j>>3] >> (j & 7) & 1
-		}
-		dst[i>>3] |= v << (i & 7)
-		count += int(v)
-	}
-	if count == len(picks) {
+	buf, ones := m.mixBits(src, off, 1)
+	if ones == m.rows {
 		buf.Release()
 		return nil, 0
 	}
-	return buf, len(picks) - count
+	return buf, m.rows - ones
 }

@@ -184,7 +184,7 @@ func TestConcatAndInterleaveAgreeWithRows(t *testing.T) {
 			var arrs []arrow.Array
 			var recs []arrow.Record
 			var want []string
-			var all []Pick
+			var all []Run
 			for i := range rapid.IntRange(1, 4).Draw(t, "arrays") {
 				a := drawArray(t, mem, dt, rapid.IntRange(0, 8).Draw(t, "rows"))
 				defer a.Release()
@@ -193,7 +193,7 @@ func TestConcatAndInterleaveAgreeWithRows(t *testing.T) {
 				arrs, recs = append(arrs, a), append(recs, r)
 				for j := range a.Len() {
 					want = append(want, cell(a, j))
-					all = append(all, Pick{int32(i), int32(j)})
+					all = append(all, Run{int32(i), int32(j), int32(rapid.IntRange(j+1, a.Len()).Draw(t, "end"))})
 				}
 			}
 			got, err := Concat(mem, arrs)
@@ -209,22 +209,26 @@ func TestConcatAndInterleaveAgreeWithRows(t *testing.T) {
 			if got.Len() != len(want) {
 				t.Fatalf("%d rows, want %d", got.Len(), len(want))
 			}
-			var picks []Pick
+			var runs []Run
 			if len(all) > 0 {
-				picks = rapid.SliceOfN(rapid.SampledFrom(all), 0, 20).Draw(t, "picks")
+				runs = rapid.SliceOfN(rapid.SampledFrom(all), 0, 20).Draw(t, "runs")
 			}
-			rec, err := Interleave(mem, recs, picks)
+			rec, err := Interleave(mem, recs, runs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer rec.Release()
-			if int(rec.NumRows()) != len(picks) {
-				t.Fatalf("%d rows, want %d", rec.NumRows(), len(picks))
-			}
-			for i, p := range picks {
-				if g, w := cell(rec.Column(0), i), cell(arrs[p.Rec], int(p.Row)); g != w {
-					t.Fatalf("pick %d: %s, want %s", i, g, w)
+			row := 0
+			for _, r := range runs {
+				for at := r.From; at < r.To; at++ {
+					if g, w := cell(rec.Column(0), row), cell(arrs[r.Rec], int(at)); g != w {
+						t.Fatalf("row %d: %s, want %s", row, g, w)
+					}
+					row++
 				}
+			}
+			if int(rec.NumRows()) != row || rec.Column(0).Len() != row {
+				t.Fatalf("%d rows, %d in the column, want %d", rec.NumRows(), rec.Column(0).Len(), row)
 			}
 		}))
 	}

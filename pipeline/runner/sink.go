@@ -36,6 +36,7 @@ func newSinkRun(n *nodeRun, w pipeline.SinkWriter) *sinkRun {
 		s.entries[t.Name] = &lineage.SinkEntry{Sink: n.Name, Table: t.Name}
 		if len(t.Inputs) > 1 {
 			m := newMerger(t.Inputs)
+			m.gather = newGatherer(n.exec.alloc, &t)
 			for _, in := range t.Inputs {
 				s.mergers[in] = m
 			}
@@ -91,24 +92,39 @@ func (s *sinkRun) run() error {
 
 func (s *sinkRun) take(el pipeline.Element) error {
 	if el.Batch == nil {
-		done := make(map[*merger]bool)
-		for t, m := range s.mergers {
-			if (el.Mark.Table == nil || el.Mark.Table == t) && !done[m] {
-				done[m] = true
-				m.mark(el.Mark)
-				if err := m.release(s.write); err != nil {
-					return err
-				}
+		return s.mark(el.Mark)
+	}
+	b, err := s.refer(el.Batch)
+	if err != nil {
+		return err
+	}
+	m := s.mergers[b.Table]
+	if m == nil {
+		return s.write(b)
+	}
+	m.add(b)
+	return m.release(s.write)
+}
+
+// mark moves the streams that a watermark speaks of.
+func (s *sinkRun) mark(w pipeline.Watermark) error {
+	if w.Table != nil {
+		m := s.mergers[w.Table]
+		if m == nil {
+			return nil
+		}
+		m.mark(w)
+		return m.release(s.write)
+	}
+	for _, t := range s.node.Sink.Tables {
+		if m := s.mergers[t.Inputs[0]]; m != nil {
+			m.mark(w)
+			if err := m.release(s.write); err != nil {
+				return err
 			}
 		}
-		return nil
 	}
-	m := s.mergers[el.Batch.Table]
-	if m == nil {
-		return s.write(el.Batch)
-	}
-	m.add(el.Batch)
-	return m.release(s.write)
+	return nil
 }
 
 // refer takes payloads out of a batch whose output did not ask for their bytes:
@@ -153,10 +169,6 @@ func referred(t *pipeline.Table, wanted []pipeline.ColumnRef) map[int]int {
 func (s *sinkRun) write(b *pipeline.Batch) error {
 	e := s.entries[s.lake[b.Table]]
 	e.Received += int64(b.Rows())
-	b, err := s.refer(b)
-	if err != nil {
-		return err
-	}
 	var acct pipeline.Account
 	if err := s.writer.Write(s.node.exec.ctx, b, &acct); err != nil {
 		return fmt.Errorf("output %s: table %s: %w", s.node.Name, e.Table, err)
