@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,11 +21,13 @@ import (
 
 	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/budget"
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/runner"
+	"github.com/drivemill/drivemill/pipeline/spill"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
 
@@ -338,8 +342,15 @@ func TestSyntheticChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &runner.Runner{Registry: reg, Graph: g, OpenStore: open, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Progress: quiet{},
-		Jobs: 1, Workers: 2, Now: time.Now, RunInfo: lineage.RunInfo{RunID: "01941f29-7c00-7087-8940-40e512c257bd", Namespace: "bench", Job: "bench"}}
+	// Memory is divided as the program does it.
+	cores := runtime.GOMAXPROCS(0)
+	plan, err := budget.Divide(budget.Default(budget.Limit{}, cores), cores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	debug.SetMemoryLimit(plan.Heap)
+	r := &runner.Runner{Registry: reg, Graph: g, OpenStore: open, Budget: plan, Spill: spill.NewSpace(t.TempDir(), 0), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Progress: quiet{},
+		Jobs: 1, Workers: plan.Workers, Now: time.Now, RunInfo: lineage.RunInfo{RunID: "01941f29-7c00-7087-8940-40e512c257bd", Namespace: "bench", Job: "bench"}}
 	sum, err := r.Run(ctx)
 	if err == nil {
 		err = sum.Failure()
