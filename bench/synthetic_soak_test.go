@@ -360,7 +360,9 @@ func TestSyntheticChild(t *testing.T) {
 	}
 }
 
-// A recording of 10 GB needs as much memory as one of 1 GB.
+// A recording of 10 GB stays within the memory that the program takes by
+// default. The collector uses what it is given, so that one of 1 GB, which ends
+// before all row groups have filled, comes to some less: both are told.
 func TestPeakOfTenGigabytes(t *testing.T) {
 	for _, kind := range []string{"mcap", "bag"} {
 		var peak [2]int64
@@ -380,8 +382,10 @@ func TestPeakOfTenGigabytes(t *testing.T) {
 			peak[i] = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 			t.Logf("%s of %2d GiB: peak memory %d MiB, %.0f s", kind, gib, peak[i]>>20, time.Since(begin).Seconds())
 		}
-		if float64(peak[1]) > 1.1*float64(peak[0]) {
-			t.Errorf("%s: the peak grew from %d to %d MiB", kind, peak[0]>>20, peak[1]>>20)
+		limit := budget.Default(budget.Limit{}, runtime.GOMAXPROCS(0))
+		t.Logf("%s: %.2f times as much for ten times the size", kind, float64(peak[1])/float64(peak[0]))
+		if peak[1] > limit {
+			t.Errorf("%s: %d MiB, more than %d MiB", kind, peak[1]>>20, limit>>20)
 		}
 	}
 }
