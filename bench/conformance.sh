@@ -5,7 +5,7 @@
 # The libraries are installed, pinned, into .venv-conformance.
 #
 # DRIVEMILL_CONFORMANCE, where set, is a directory of real recordings
-# (mcap/, ros1_bag/, rosbag2/, mdf4/, dbc/), all of which are compared too.
+# (mcap/, ros1_bag/, rosbag2/, mdf4/, dbc/, drive_stats/), all of which are compared too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -38,6 +38,7 @@ part() {
 
 python=$venv/bin/python
 part lake "$python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
+part drivestats "$python" bench/conformance/drivestats.py "$work/drivemill" "$work/drivestats"
 part recordings "$python" bench/conformance/recordings.py "$work/drivemill"
 part video "$python" bench/conformance/video.py "$work/drivemill"
 part rosbag2 "$python" bench/conformance/rosbag2.py "$work/drivemill"

@@ -45,6 +45,11 @@ func FuzzDecode(f *testing.F) {
 		if !ok {
 			return
 		}
+		for _, row := range one.rows {
+			for i := range row { // encoding/csv changes line ends inside quotes
+				row[i] = strings.ReplaceAll(row[i], "\r\n", "\n")
+			}
+		}
 		diff(t, names, one.rows, want)
 		if len(one.bad) != fields {
 			t.Fatalf("%d rows refused, want %d", len(one.bad), fields)
@@ -61,7 +66,7 @@ func plain(data []byte) bool {
 	}
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	h, err := parseHeader(bytes.TrimRight(withoutMark(line), "\r"))
-	return err == nil && !bytes.Contains(rest, h.begin) && bytes.Count(line, []byte(`"`)) == 0 && string(line) == strings.ToValidUTF8(string(line), "?")
+	return err == nil && !bytes.Contains(rest, h.begin) && !bytes.Contains(rest, capacity) && bytes.Count(line, []byte(`"`)) == 0 && string(line) == strings.ToValidUTF8(string(line), "?")
 }
 
 // TestNumbers holds the parsers of cells against strconv and time.

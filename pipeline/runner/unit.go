@@ -58,6 +58,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 	if err := ledger.Check(); err != nil {
 		return nil, err
 	}
+	ledger.Compact()
 	return u.commit(ctx, ledger)
 }
 
@@ -65,6 +66,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 func (u *unitRun) describe(ctx context.Context) error {
 	for _, r := range u.unit.Recordings {
 		o := &openRecording{Recording: r, object: len(u.objects)}
+		r.Hide = u.forgotten.has
 		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
 			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
 			o.reads = append(o.reads, rs)
@@ -443,7 +445,7 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if old, ok := l.newest(u.unit.Slot); ok {
 			after, c.Replaces = old.Sequence, old.Revision
 		}
-		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys())
+		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys(), c.Objects())
 		if err != nil {
 			return nil, err
 		}
@@ -483,10 +485,10 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 		Inputs: []lineage.Input{}, Tables: []lineage.Table{},
 	}
 	for i, o := range u.opened {
-		for _, r := range o.reads {
+		for j, r := range o.reads {
 			obj := r.Object()
 			c.Inputs = append(c.Inputs, lineage.Input{Input: o.Input.Name, URI: obj.URI, Size: obj.Size, ETag: obj.ETag,
-				Format: o.format.Format.Name(), Attributes: o.attrs, Read: r.read()})
+				Format: o.format.Format.Name(), Attributes: o.attrs, Beside: j >= len(o.Objects), Read: r.read()})
 		}
 		if i == 0 {
 			c.Attributes = make(map[string]string)
@@ -512,7 +514,8 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 	return c
 }
 
-// tables describes the lake tables of one sink with their lineage.
+// tables describes the lake tables of one sink that have files, with their
+// lineage. Tables that were announced and got no rows are not part of a record.
 func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	var s *sinkRun
 	for _, x := range u.sinks {
@@ -530,13 +533,13 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	}
 	var out []lineage.Table
 	for _, t := range n.Sink.Tables {
+		if len(files[t.Name]) == 0 {
+			continue
+		}
 		fp := u.Graph.SinkFingerprint(n.Name, t, u.bound)
 		lt := lineage.Table{Output: n.Name, Name: t.Name, Fingerprint: fp, Revision: hash(revisionDigits, u.unit.identity(), fp), Files: files[t.Name]}
 		for _, f := range lt.Files {
 			lt.Rows += f.Rows
-		}
-		if len(lt.Files) == 0 {
-			lt.Files = []pipeline.File{}
 		}
 		lt.Columns, lt.Reads = columnLineage(t, origin[t.Name])
 		out = append(out, lt)
