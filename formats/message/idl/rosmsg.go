@@ -10,9 +10,8 @@ import (
 // for types that language does not have: enums, unions, maps, optional members,
 // lists of lists and the like, and names that are not pkg::space::Type.
 //
-// It is for folders of message definitions that hold .idl files in place of
-// .msg files: values lie in both as the one says as the other does, as long as
-// no type is mutable.
+// Values lie as the one says as the other does, as long as no type is mutable,
+// so that plain CDR of either decodes by the program for the .msg language.
 func Definition(t *Type) (text string, ok bool) {
 	w := &msgWriter{ok: t.Kind == Struct, done: make(map[string]*Type)}
 	w.name(t)
