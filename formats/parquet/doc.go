@@ -67,4 +67,10 @@
 // brotli, LZO and the old LZ4; each is refused by name. Times that nanoseconds
 // cannot hold are an error. Clock times of the day become durations, times
 // without a zone are taken for UTC.
+//
+// # Limits
+//
+// A footer that is read has up to 256 MiB, a page 512 MiB and 2^26 values once it
+// is unpacked, and beyond 64 MiB no more than 4,096 times what is stored; the
+// header of a page has up to 16 MiB. Columns nest up to 64 deep.
 package parquet
