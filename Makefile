@@ -42,8 +42,9 @@ race: ## the tests of everything concurrent, under the race detector
 soak: ## memory of large recordings, selections from them; writes 2 GiB files below TMPDIR
 	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3|TestQuarterOverS3" -count 1 -v ./cmd/drivemill
 
-soak-long: ## ten gigabytes in the memory of one; takes minutes
+soak-long: ## ten gigabytes in the memory of one, a million hostile files (MUTATIONS sets how many); takes long
 	$(GO) test -tags soak -run "TestPeakOfTenGigabytes" -count 1 -timeout 60m -v ./bench
+	$(GO) test -tags soak -run "TestSoakMemory|TestSoakMutations" -count 1 -timeout 180m -v ./formats/mdf4
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

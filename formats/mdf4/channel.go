@@ -238,7 +238,7 @@ func (t *table) varying(s *source, c *channel, at location, outer map[*channel]b
 		outer = make(map[*channel]bool)
 	}
 	outer[c] = true
-	if s.length = t.source(by, at, nil, outer); s.length == nil {
+	if s.length = t.source(by, at, nil, outer); s.length == nil || s.length.kind != kindInt && s.length.kind != kindVirtual {
 		return "the channel with the length of its values cannot be read"
 	}
 	return ""

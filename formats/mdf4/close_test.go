@@ -197,3 +197,20 @@ func TestBusDescription(t *testing.T) {
 		}
 	})
 }
+
+// A length and a time are numbers; integers of more than 64 bits are none.
+func TestWideLengths(t *testing.T) {
+	length := &mdf4test.Channel{Name: "n", Data: mdf4test.UnsignedLE, Bits: 72}
+	c := &mdf4test.Channel{Name: "s", Type: mdf4test.MLSD, Data: mdf4test.UTF8, Byte: 9, Bits: 16, Length: length}
+	r := mustRead(t, single([][]byte{append(make([]byte, 9), "ab"...)}, length, c))
+	r.want(t, "n", "000000000000000000")
+	if !r.problem("bad_channel") {
+		t.Errorf("%v", r.desc.Problems)
+	}
+	f := single([][]byte{make([]byte, 4)}, field("x", mdf4test.UnsignedLE, 8))
+	f.Groups[0].Groups[0].Channels[0].Data, f.Groups[0].Groups[0].Channels[0].Bits = mdf4test.UnsignedLE, 72
+	if r = mustRead(t, f); !r.problem("bad_channel") {
+		t.Errorf("%v", r.desc.Problems)
+	}
+	r.want(t, "x", "0")
+}

@@ -12,6 +12,10 @@ func (t *table) addTime(c *channel, at location, a anchor) {
 	if src == nil {
 		return
 	}
+	if src.kind != kindInt && src.kind != kindFloat && src.kind != kindVirtual {
+		t.tell("bad_channel", c.off, "master %q is no number: the table has no time", c.fullName())
+		return
+	}
 	meta := pipeline.FieldMeta(pipeline.MetaSource, c.name, pipeline.MetaDescription, c.comment)
 	t.master = src
 	t.columns = append(t.columns, columnDef{arrow.Field{Name: timeColumn, Type: arrow.TimeType, Nullable: true, Metadata: meta}, roleTime, src})
