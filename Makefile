@@ -10,7 +10,7 @@ GOLANGCI_VERSION  := v2.15.0
 BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 VERSITYGW_VERSION := v1.8.0
 
-.PHONY: build demo test race soak lint fuzz bench bench-check conformance generate ci tools clean
+.PHONY: build demo test race soak lint fuzz bench bench-check bench-ratios bench-peers conformance generate ci tools clean
 
 build: ## build the static binary
 	$(GO) build -trimpath -o drivemill ./cmd/drivemill
@@ -73,6 +73,12 @@ bench-check: $(TOOLS)/benchstat ## exact allocations, and time against the merge
 
 generate: ## write the sample data anew; leaves the tree clean
 	$(GO) run ./testdata/generate
+
+bench-ratios: ## CPU of decoding over decompressing, and of a run over its parts
+	$(GO) test -run '^$$' -bench '^BenchmarkRatios$$' -benchtime 1x ./bench
+
+bench-peers: ## side by side with other tools (Python, Rust)
+	@for s in bench/peers*.sh; do echo "== $$s"; $$s || exit $$?; done
 
 conformance: ## compare with independent implementations (Python, DuckDB)
 	./bench/conformance.sh

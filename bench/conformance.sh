@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Compares drivemill with independent implementations: DuckDB and pyarrow read
-# what it writes, the Python libraries of ROS and MCAP decode what it reads.
+# what it writes, the Python libraries of ROS, MCAP and MDF decode what it reads, and
+# cantools decodes CAN frames.
 # The libraries are installed, pinned, into .venv-conformance.
 #
 # DRIVEMILL_CONFORMANCE, where set, is a directory of real recordings
-# (mcap/, ros1_bag/), all of which are compared too.
+# (mcap/, ros1_bag/, rosbag2/, mdf4/, dbc/), all of which are compared too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -26,6 +27,15 @@ failed=0
 check() { "$@" || failed=1; }
 check "$venv/bin/python" bench/conformance/lake.py "$work/drivemill" "$work/lake"
 check "$venv/bin/python" bench/conformance/recordings.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/video.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/rosbag2.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/encodings.py "$work/drivemill"
+check "$venv/bin/python" bench/conformance/dbc.py "$work/drivemill" "$work/dbc"
+mkdir "$work/mdf4"
+check env DRIVEMILL_SAMPLES="$work/mdf4" go test -count=1 -run '^TestSamples$' ./formats/mdf4/mdf4test
+check "$venv/bin/python" bench/conformance/mdf4.py "$work/drivemill" "$work/mdf4"
+echo "mdf4test: what our tests write, read by asammdf"
+check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestPeer$' ./formats/mdf4/mdf4test
 echo "types: every type the sink writes, read by pyarrow and DuckDB"
 check env DRIVEMILL_PYTHON="$venv/bin/python" go test -count=1 -run '^TestOtherReaders$' ./formats/parquet
 if [ $failed -ne 0 ]; then

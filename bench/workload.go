@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/foxglove/mcap/go/mcap"
@@ -23,6 +24,12 @@ type Workload struct {
 	ChunkSize int64
 	// Topics is how many copies of each topic there are; 0 means 1.
 	Topics int
+	// Only lists the topics that are written, of /imu, /odom and /joints; nil
+	// means all.
+	Only []string
+	// Precise readings fill all bits of a float64, as those of a filter do, and
+	// compress less.
+	Precise bool
 }
 
 // start is the log time of the first message.
@@ -32,7 +39,7 @@ const start = 1_772_439_300_000_000_000
 type stream struct {
 	topic, typ string
 	period     int64 // ns
-	encode     func(b []byte, seq uint32, t int64) []byte
+	encode     func(b []byte, seq uint32, t int64, wave signal) []byte
 }
 
 func (w Workload) streams() []stream {
@@ -40,6 +47,9 @@ func (w Workload) streams() []stream {
 		{"/imu", "sensor_msgs/Imu", 10_000_000, imu},
 		{"/odom", "nav_msgs/Odometry", 20_000_000, odometry},
 		{"/joints", "sensor_msgs/JointState", 50_000_000, jointState},
+	}
+	if w.Only != nil {
+		kinds = slices.DeleteFunc(kinds, func(s stream) bool { return !slices.Contains(w.Only, s.topic) })
 	}
 	if w.Topics <= 1 {
 		return kinds
@@ -77,6 +87,10 @@ func (w Workload) Write(out io.Writer) (messages, bytes int64, err error) {
 			return 0, 0, err
 		}
 	}
+	wave := signal(rounded)
+	if w.Precise {
+		wave = precise
+	}
 	var buf []byte
 	seq := make([]uint32, len(streams))
 	for t := int64(0); bytes < w.Bytes; t += 10_000_000 {
@@ -85,7 +99,7 @@ func (w Workload) Write(out io.Writer) (messages, bytes int64, err error) {
 				continue
 			}
 			seq[i]++
-			buf = s.encode(buf[:0], seq[i], start+t)
+			buf = s.encode(buf[:0], seq[i], start+t, wave)
 			m := &mcap.Message{ChannelID: uint16(i + 1), Sequence: seq[i], LogTime: uint64(start + t + 1_000_000 + int64(i)), PublishTime: uint64(start + t), Data: buf}
 			if err := mw.WriteMessage(m); err != nil {
 				return messages, bytes, err
@@ -149,10 +163,15 @@ func f64(b []byte, vs ...float64) []byte {
 	return b
 }
 
-// wave is a smooth signal with the resolution of a sensor.
-func wave(seq uint32, k float64) float64 {
-	return math.Round(math.Sin(float64(seq)*0.01*k)*1000) / 1000
+// signal is a reading of some frequency.
+type signal func(seq uint32, k float64) float64
+
+// rounded is a smooth signal with the resolution of a sensor.
+func rounded(seq uint32, k float64) float64 {
+	return math.Round(precise(seq, k)*1000) / 1000
 }
+
+func precise(seq uint32, k float64) float64 { return math.Sin(float64(seq) * 0.01 * k) }
 
 func covariance(b []byte, n int, v float64) []byte {
 	side := int(math.Sqrt(float64(n)))
@@ -166,7 +185,7 @@ func covariance(b []byte, n int, v float64) []byte {
 	return b
 }
 
-func imu(b []byte, seq uint32, t int64) []byte {
+func imu(b []byte, seq uint32, t int64, wave signal) []byte {
 	b = header(b, seq, t, "imu_link")
 	b = f64(b, 0, 0, wave(seq, 0.3), wave(seq+50, 0.3))
 	b = covariance(b, 9, 0.01)
@@ -176,7 +195,7 @@ func imu(b []byte, seq uint32, t int64) []byte {
 	return covariance(b, 9, 0.03)
 }
 
-func odometry(b []byte, seq uint32, t int64) []byte {
+func odometry(b []byte, seq uint32, t int64, wave signal) []byte {
 	b = header(b, seq, t, "odom")
 	b = str(b, "base_link")
 	b = f64(b, float64(seq)*0.1, wave(seq, 0.1), 0, 0, 0, wave(seq, 0.2), wave(seq+70, 0.2))
@@ -187,7 +206,7 @@ func odometry(b []byte, seq uint32, t int64) []byte {
 
 var jointNames = []string{"front_left", "front_right", "rear_left", "rear_right"}
 
-func jointState(b []byte, seq uint32, t int64) []byte {
+func jointState(b []byte, seq uint32, t int64, wave signal) []byte {
 	b = header(b, seq, t, "")
 	n := 1 + int(seq)%len(jointNames)
 	b = binary.LittleEndian.AppendUint32(b, uint32(n))

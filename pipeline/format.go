@@ -192,6 +192,10 @@ type TableSelection struct {
 	// Latched asks for the last row of each sender before Selection.From as
 	// well. Formats that know of no latched tables pay no heed to it.
 	Latched bool
+	// Payloads asks for the columns beside some of Columns, which are marked
+	// with MetaPayload in the table of the description. They come behind all
+	// others, as PayloadFields lists them.
+	Payloads []PayloadSelection
 }
 
 // DecodeOptions control a decoder without changing the rows it delivers.
@@ -264,4 +268,5 @@ type TableCounts struct {
 	Lost       int64            // rows the index promised and that are not there
 	LostBytes  int64            // bytes that could not be read, rows unknown
 	Bytes      int64            // of the records found
+	Payloads   PayloadCounts    // of the rows decoded, as the selection asked
 }

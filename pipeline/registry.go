@@ -70,9 +70,16 @@ type Env interface {
 	// only being validated no data is read, and it returns ErrNotLoaded. The
 	// content hash becomes part of the fingerprint of what depends on it.
 	LoadTable(ctx context.Context, uri Text) (*SideTable, error)
+	// LoadFile reads a small object whole as bytes, for side data that is no
+	// table: a CAN database. The rules of LoadTable apply.
+	LoadFile(ctx context.Context, uri Text) (*SideFile, error)
+	// Warn tells the user about something that does not keep the pipeline from
+	// running: a mistake in side data that is left out.
+	Warn(issue *Issue)
 }
 
-// ErrNotLoaded is returned by Env.LoadTable when no data may be read.
+// ErrNotLoaded is returned by Env.LoadTable and LoadFile when no data may be
+// read.
 var ErrNotLoaded = fmt.Errorf("side data is not read while validating")
 
 // SideTable is a small table held in memory, shared and read-only.
@@ -81,6 +88,13 @@ type SideTable struct {
 	Table  *Table
 	Record arrow.Record
 	SHA256 string // of the object's bytes
+}
+
+// SideFile is a small object held in memory, shared and read-only.
+type SideFile struct {
+	URI    string
+	Data   []byte
+	SHA256 string // of Data
 }
 
 // AddFormat adds a format; a second one of the same name panics.

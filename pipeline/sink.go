@@ -31,6 +31,9 @@ type SinkTable struct {
 	Inputs  []*Table
 	Columns []Derivation // lineage of each column of Schema
 	Reads   []Read
+	// Bytes are columns of Inputs whose payloads the sink wants to have
+	// whatever their length. In others a payload that is referred to is null.
+	Bytes []ColumnRef
 }
 
 // SinkOptions are given by the runner.
@@ -65,14 +68,21 @@ type SinkWriter interface {
 	Abort(ctx context.Context) error
 }
 
-// File is one file in the lake.
+// File is one file in the lake, or a directory of objects that belongs to one
+// table of one unit alone.
 type File struct {
+	// Key ends in a slash where it names a directory: it then stands for all
+	// objects below it, in commit records and claims too.
 	Key       string            `json:"key"`
 	Table     string            `json:"table"`
 	Partition map[string]string `json:"partition,omitempty"`
 	Rows      int64             `json:"rows"` // re-read from the footer
 	Bytes     int64             `json:"bytes"`
-	SHA256    string            `json:"sha256"`
+	// SHA256 is that of the file; of a directory, that of the list of its
+	// objects, as sha256sum prints one.
+	SHA256 string `json:"sha256"`
+	// Objects counts those of a directory.
+	Objects int64 `json:"objects,omitempty"`
 }
 
 // Store keeps objects by key. Keys are slash separated, relative to the root

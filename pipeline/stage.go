@@ -40,6 +40,10 @@ type ProcessOptions struct {
 	// Reject is told every row that the stage refuses, before it is dropped.
 	// An error ends the unit. It is safe for concurrent use.
 	Reject func(BadRow) error
+	// Needed tells, for a table that the stage announced, which of its columns
+	// anybody downstream looks at, parallel to its schema; nil: all of them. A
+	// stage may leave the others null. Needed itself is nil where nobody knows.
+	Needed func(t *Table) []bool
 }
 
 // Refuse accounts for row i of b, which the stage rejects for reason, and tells
@@ -158,6 +162,20 @@ type Account struct {
 	Absorbed int64 // merged into other rows
 	Created  int64 // made without a row coming in
 	Rejected map[string]int64
+	// Noted counts what is worth knowing and changes no number of rows, such as
+	// cells that are null because a value was not sent.
+	Noted map[string]int64
+}
+
+// Note counts n occurrences of what.
+func (a *Account) Note(what string, n int64) {
+	if n == 0 {
+		return
+	}
+	if a.Noted == nil {
+		a.Noted = make(map[string]int64)
+	}
+	a.Noted[what] += n
 }
 
 // Reject counts n rows refused for reason.

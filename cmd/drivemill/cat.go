@@ -27,7 +27,11 @@ were recorded. ndjson has one object a row: column paths as keys, integers exact
 timestamps in RFC 3339 with nanoseconds, durations in nanoseconds, binary as base64,
 NaN and infinities as strings; with several tables each row carries "_table". With
 --from, the last row before it of latched topics (maps, static transforms) is printed
-as well.`,
+as well.
+
+Of binary values above 64 KiB the place in the recording is printed: an object of
+uri, offset, inner_offset (in a compressed chunk), size and sha256. --inline prints
+them whole, and drivemill payload follows such a reference.`,
 		examples: `  drivemill cat drive.bag --table /gps/fix --limit 5
   drivemill cat drive.mcap --table /odom --columns header.stamp,pose.pose.position --where "twist.twist.linear.x > 2"
   drivemill cat drive.mcap --table /odom --from 2026-03-02T08:15:10Z --to 2026-03-02T08:15:11Z --output csv
@@ -40,6 +44,7 @@ as well.`,
 			where := fs.String("where", "", "expression that rows must fulfil")
 			limit := fs.Int64("limit", 0, "stop after this many rows")
 			output := fs.String("output", "ndjson", "ndjson, csv or parquet")
+			inline := fs.Bool("inline", false, "print binary values whole, however large")
 			var formats formatFlags
 			formats.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
@@ -63,7 +68,7 @@ as well.`,
 					return err
 				}
 				opt := explore.CatOptions{Registry: reg, Tables: splitList(*tables), Columns: splitList(*columns),
-					Limit: *limit, Output: *output, Format: formats.format, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
+					Limit: *limit, Output: *output, Format: formats.format, Inline: *inline, Workers: runtime.GOMAXPROCS(0), Parquet: parquetOutput}
 				if opt.From, err = parseTime("--from", *from); err != nil {
 					return err
 				}

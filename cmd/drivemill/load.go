@@ -48,7 +48,9 @@ func (f *loadFlags) graph(ctx context.Context, env *environment, reg *pipeline.R
 	if err != nil && (p == nil || !issues.Add(err)) {
 		return nil, err
 	}
-	g, err := graph.Build(ctx, p, reg, &runner.Env{Registry: reg, Open: store.Open, Load: data})
+	g, err := graph.Build(ctx, p, reg, &runner.Env{Registry: reg, Open: store.Open, Load: data, Warned: func(i *pipeline.Issue) {
+		fmt.Fprintf(env.stderr, "warning: %v\n", i)
+	}})
 	if err != nil && !issues.Add(err) {
 		return nil, err
 	}

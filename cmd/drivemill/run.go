@@ -285,6 +285,12 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 	if n := s.Count(runner.Done); n > 0 {
 		t := s.Totals
 		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
+		if t.Referenced > 0 {
+			fmt.Fprintf(w, "%d binary values (%s) are referred to, not copied\n", t.Referenced, explore.Bytes(t.ReferencedBytes))
+		}
+		if t.Dropped > 0 {
+			fmt.Fprintf(w, "%d binary values (%s) were dropped, as the pipeline says\n", t.Dropped, explore.Bytes(t.DroppedBytes))
+		}
 		if t.Raw > 0 {
 			fmt.Fprintf(w, "%d rows are messages of an encoding or schema that is not read, kept as bytes\n", t.Raw)
 		}

@@ -182,6 +182,7 @@ func (p *parser) row(pos, end int) (fault, int) {
 				break
 			}
 		}
+	cell:
 		if i > last {
 			if n := i + 1 + bytes.Count(buf[pos:end], comma); n != len(ops) {
 				return faultFields, n
@@ -197,8 +198,12 @@ func (p *parser) row(pos, end int) (fault, int) {
 				if buf[q] == '-' {
 					q, sign = q+1, -1
 				}
-				v, n := digits(binary.LittleEndian.Uint64(buf[q:]))
+				word := binary.LittleEndian.Uint64(buf[q:])
+				v, n := digits(word)
 				q += n
+				// The commas behind a short number lie in the word that is there
+				// already: the next cell need not wait for another.
+				run := bits.TrailingZeros64(word>>(8*n)^commas) >> 3
 				if n == 8 {
 					more, m := digits(binary.LittleEndian.Uint64(buf[q:]))
 					v = v*powers[m] + more
@@ -221,6 +226,10 @@ func (p *parser) row(pos, end int) (fault, int) {
 				c.i64[r] = int64(v) * sign
 				c.valid[r>>3] |= 1 << (r & 7)
 				c.n++
+				if run > 0 && n+run < 8 {
+					i, pos = i+run, pos+run
+					goto cell
+				}
 			case kindSkip:
 				pos = cellEnd(buf, pos, end)
 			default:

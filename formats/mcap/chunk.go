@@ -2,6 +2,8 @@ package mcap
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -17,6 +19,7 @@ import (
 // codecs decompresses. One goroutine uses it at a time.
 type codecs struct {
 	zstd *zstd.Decoder
+	fast *zstd.Decoder // does not look at the checksums of frames
 	lz4  *lz4.Reader
 	src  bytes.Reader
 }
@@ -56,6 +59,9 @@ func (c *codecs) close() {
 	if c.zstd != nil {
 		c.zstd.Close()
 	}
+	if c.fast != nil {
+		c.fast.Close()
+	}
 }
 
 // Bounds on trust: a chunk that claims to unpack to more than this is unpacked
@@ -78,7 +84,7 @@ func (c *codecs) unpack(dst, src []byte, codec string, size, limit int64) (out [
 	defer func() {
 		if r := recover(); r != nil {
 			out, err = dst[:0], fmt.Errorf("%s decoder failed: %v: %w", codec, r, pipeline.ErrCorrupt)
-			c.zstd, c.lz4 = nil, nil
+			c.zstd, c.fast, c.lz4 = nil, nil, nil
 		}
 	}()
 	switch codec {
@@ -159,6 +165,72 @@ func readAll(dst []byte, r io.Reader, limit int64) ([]byte, error) {
 	}
 }
 
+// unpackSummed decompresses a chunk of zstd whose CRC is known. That vouches for
+// every byte of it, so that the checksum of the frame, which costs more, need
+// not be computed. Where anything is wrong ok is false, and unpack says what.
+func (c *codecs) unpackSummed(dst, src []byte, size int64, sum uint32) (out []byte, ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			out, ok = dst[:0], false
+			c.fast = nil
+		}
+	}()
+	if size > trustedSize && size/trustedRatio > int64(len(src)) {
+		return dst, false
+	}
+	if c.fast == nil {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.IgnoreChecksum(true))
+		if err != nil {
+			return dst, false
+		}
+		c.fast = d
+	}
+	if int64(cap(dst)) < size {
+		dst = make([]byte, 0, size)
+	}
+	out, err := c.fast.DecodeAll(src, dst)
+	return out, err == nil && int64(len(out)) == size && crc32.ChecksumIEEE(out) == sum
+}
+
+// chunkHead is how many bytes of the content of a Chunk without compression lie
+// before its records: two times, two sizes with a checksum between them, and an
+// empty name.
+const chunkHead = 8 + 8 + 8 + 4 + 4 + 8
+
+// ReadChunk implements pipeline.ChunkReader.
+func (f *Format) ReadChunk(ctx context.Context, src pipeline.Source, off int64) ([]byte, error) {
+	var head [frameLen]byte
+	if off < 0 || off > src.Object().Size-frameLen {
+		return nil, fmt.Errorf("no record begins at %d: %w", off, pipeline.ErrTruncated)
+	}
+	if err := readFull(ctx, src, head[:], off); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(head[1:])
+	switch left := uint64(src.Object().Size - off - frameLen); {
+	case Op(head[0]) != OpChunk:
+		return nil, fmt.Errorf("no chunk begins at %d: %w", off, pipeline.ErrCorrupt)
+	case n > uint64(f.Limits.record()):
+		return nil, fmt.Errorf("chunk of %d bytes: %w", n, pipeline.ErrLimit)
+	case n > left:
+		return nil, fmt.Errorf("chunk of %d bytes, of which %d are there: %w", n, left, pipeline.ErrTruncated)
+	}
+	body := make([]byte, n)
+	if err := readFull(ctx, src, body, off+frameLen); err != nil {
+		return nil, err
+	}
+	var c codecs
+	defer c.close()
+	var o opened
+	c.open(&o, body, nil, true, f.Limits)
+	for _, d := range o.damages {
+		if d.loses {
+			return nil, fmt.Errorf("%s: %s: %w", d.kind, d.detail, pipeline.ErrCorrupt)
+		}
+	}
+	return o.data, nil
+}
+
 // damage is something wrong with a chunk.
 type damage struct {
 	kind   string
@@ -202,6 +274,14 @@ func (c *codecs) open(o *opened, body, buf []byte, whole bool, lim Limits) []byt
 		}
 		o.data = stored
 	} else {
+		if o.Compression == "zstd" && o.UncompressedCRC != 0 && whole {
+			out, ok := c.unpackSummed(buf[:0], stored, size, o.UncompressedCRC)
+			if ok {
+				o.data = out
+				return out
+			}
+			buf = out
+		}
 		o.data, err = c.unpack(buf[:0], stored, o.Compression, size, limit)
 		buf = o.data
 		switch {

@@ -173,52 +173,27 @@ func (x *describer) layout(c Channel, s Schema, table string) message.Layout {
 
 // count adds the messages of a channel to its table.
 func (x *describer) count(t *pipeline.TableInfo, id uint16) {
+	sum := x.in.Totals(id)
 	if x.in.Indexed {
-		counts := x.in.Statistics.ChannelMessageCounts
-		n, ok := counts[id]
-		switch {
-		case ok:
-			t.Rows += clampTime(n)
-		case x.in.counted:
-			for _, b := range x.in.blocks {
-				for _, c := range b.counts {
-					if c.channel == id {
-						t.Rows += int64(c.count)
-					}
-				}
-			}
-		case len(counts) == 0 && x.in.Statistics.MessageCount > 0:
+		if sum.Rows < 0 {
 			t.Rows = math.MinInt32 // made -1 in times
 		}
+		t.Rows += max(sum.Rows, 0)
 		return
 	}
-	t.Bytes = max(t.Bytes, 0)
-	sum := x.in.sums[id]
-	if sum == nil {
-		return
-	}
-	t.Rows += sum.count
-	t.Bytes += sum.bytes
-	if sum.end <= math.MaxInt64 {
+	t.Rows += sum.Rows
+	t.Bytes = max(t.Bytes, 0) + sum.Bytes
+	if sum.HasTime {
 		if !t.HasTime {
-			t.Start, t.End, t.HasTime = int64(sum.start), int64(sum.end), true
+			t.Start, t.End, t.HasTime = sum.Start, sum.End, true
 		}
-		t.Start, t.End = min(t.Start, int64(sum.start)), max(t.End, int64(sum.end))
+		t.Start, t.End = min(t.Start, sum.Start), max(t.End, sum.End)
 	}
 }
 
 // times fills the time range of the recording.
 func (x *describer) times() {
-	start, end := uint64(math.MaxUint64), uint64(0)
-	if st := x.in.Statistics; x.in.Indexed && st.MessageCount > 0 {
-		start, end = st.StartTime, st.EndTime
-	}
-	for _, s := range x.in.sums {
-		start, end = min(start, s.start), max(end, s.end)
-	}
-	if start <= end && end <= math.MaxInt64 {
-		x.d.Start, x.d.End, x.d.HasTime = int64(start), int64(end), true
-	}
+	x.d.Start, x.d.End, x.d.HasTime = x.in.Range()
 	for i := range x.d.Tables {
 		if t := &x.d.Tables[i]; t.Rows < 0 {
 			t.Rows = -1

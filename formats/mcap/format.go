@@ -16,10 +16,10 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 	return pipeline.FormatSpec{
 		Format:  New(encodings...),
 		Summary: "MCAP recordings",
-		Doc: "Chunks stored plain or compressed with lz4 or zstd are read by the index or by scanning, also when the file is damaged. Messages in ros1 (ros1msg) and " +
-			"cdr (ros2msg) become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
+		Doc: "Chunks stored plain or compressed with lz4 or zstd are read by the index or by scanning, also when the file is damaged. Messages in ros1 (ros1msg), " +
+			"cdr (ros2msg, ros2idl, omgidl), protobuf, json and cbor (jsonschema or none) and flatbuffer become columns; those of other encodings, and those whose schema does not parse, are kept as bytes in the column data.",
 		Extensions: []string{"mcap"},
-		Behaviour:  1,
+		Behaviour:  2,
 		Config:     func() any { return new(Config) },
 		Configure:  configure(encodings),
 	}
@@ -85,24 +85,10 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 	if !ok {
 		return nil, f.fail(src, fmt.Errorf("description of a %s file: %w", d.Format, pipeline.ErrSchema))
 	}
-	in := ix.info
-	if sel.Order == pipeline.LogOrder && !in.counted {
-		// Log order needs to know when each chunk begins and how many messages
-		// lie before it.
-		s, err := scan(ctx, src, f.Limits)
-		if err != nil {
-			return nil, f.fail(src, fmt.Errorf("scanning for log order: %w", err))
-		}
-		in = s
+	w, err := newWalker(ctx, src, f.Limits, ix, sel)
+	if err != nil {
+		return nil, f.fail(src, err)
 	}
-	w := &walker{
-		src: src, lim: f.Limits, ix: ix, info: in, blocks: in.blocks, lost: in.lost,
-		sequential: sel.Order == pipeline.StorageOrder,
-	}
-	if in != ix.info {
-		w.tell(in.Problems)
-	}
-	w.plan(sel)
 	e, err := message.NewEngine(ctx, message.Config{
 		Format: Name, Object: src.Object().URI, Walker: w,
 		Tables: ix.tables, Channels: ix.tableOf, Selection: sel, Options: opt,

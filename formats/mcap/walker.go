@@ -309,6 +309,9 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 		b.Buffer = c.open(&sc.opened, b.Stored[frameLen:], b.Buffer, !bl.cut, w.lim)
 		w.run.put(c)
 		b.Data = sc.opened.data
+		if b.Plain = sc.opened.Compression == ""; b.Plain {
+			b.DataOffset = b.Offset + frameLen + chunkHead
+		}
 		if !bl.known {
 			b.LostBytes += sc.opened.missing
 			for _, d := range sc.opened.damages {
@@ -317,6 +320,7 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 		}
 	default:
 		b.Data = b.Stored
+		b.Plain, b.DataOffset = true, b.Offset
 	}
 	w.list(b, bl, sc.opened.missing > 0)
 	b.Keep = w.latched.Keep(sc.at, b.Keep)

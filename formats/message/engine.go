@@ -120,6 +120,7 @@ type tally struct {
 	found      int64
 	unselected int64
 	bytes      int64
+	payloads   pipeline.PayloadCounts
 }
 
 // badRow is a message that was not decoded.
@@ -189,7 +190,7 @@ func newEngine(cfg Config) (*Engine, error) {
 	if cfg.Selection.Tables == nil {
 		for _, t := range e.tables {
 			var err error
-			if t.sel, err = t.choose(t.Table.Table, nil); err != nil {
+			if t.sel, err = t.choose(t.Table.Table, nil, nil); err != nil {
 				return nil, e.fail(0, t.Name, -1, -1, err)
 			}
 		}
@@ -204,7 +205,7 @@ func newEngine(cfg Config) (*Engine, error) {
 			return nil, e.fail(0, s.Table.Name, -1, -1, fmt.Errorf("selected twice: %w", pipeline.ErrSchema))
 		}
 		var err error
-		if t.sel, err = t.choose(s.Table, s.Columns); err != nil {
+		if t.sel, err = t.choose(s.Table, s.Columns, s.Payloads); err != nil {
 			return nil, e.fail(0, t.Name, -1, -1, err)
 		}
 	}

@@ -120,6 +120,9 @@ type worker struct {
 	lists []int32 // by record: the tally it is wanted by, or -1
 	spans []Span
 	rows  []uint32
+	// buffer is where the next block is unpacked to: where the one before was,
+	// which is still in the cache of the processor.
+	buffer []byte
 }
 
 // decode is a worker.
@@ -127,12 +130,20 @@ func (e *Engine) decode(ctx context.Context) {
 	defer e.wg.Done()
 	w := &worker{e: e, slot: make([]int32, len(e.tables))}
 	for j := range e.work {
+		if j.block.Buffer == nil {
+			j.block.Buffer, w.buffer = w.buffer, nil
+		}
 		if ctx.Err() != nil {
 			j.err = ctx.Err()
 		} else if err := e.cfg.Walker.Unpack(ctx, &j.block); err != nil {
 			j.err = e.fail(j.block.Object, "", j.block.Offset, -1, err)
 		} else {
 			w.block(j)
+			if len(j.bad) == 0 {
+				// Rows are copies; only what could not be decoded is asked for again.
+				w.buffer = keep(j.block.Buffer)
+				j.block.Buffer, j.block.Data = nil, nil
+			}
 		}
 		j.done <- struct{}{}
 	}
@@ -142,10 +153,10 @@ func (e *Engine) decode(ctx context.Context) {
 func (w *worker) block(j *job) {
 	recs := j.block.Records
 	w.sort(j, recs)
-	for _, t := range j.tallies {
-		if t.wanted > 0 {
+	for i := range j.tallies {
+		if t := &j.tallies[i]; t.wanted > 0 {
 			a, b := t.start, t.start+t.wanted
-			w.table(j, w.e.tables[t.table], w.spans[a:b], w.rows[a:b])
+			w.table(j, t, w.spans[a:b], w.rows[a:b])
 		}
 	}
 	for _, t := range j.tallies {
@@ -173,7 +184,11 @@ func (w *worker) sort(j *job, recs []Record) {
 		r := &recs[i]
 		lists[i] = -1
 		if uint32(r.Channel) >= uint32(len(e.cfg.Channels)) {
-			j.bad = append(j.bad, badRow{-1, uint32(i), errChannel})
+			err := RowError(errChannel)
+			if isBad(&bad, uint32(i)) {
+				err = bad[0].Err
+			}
+			j.bad = append(j.bad, badRow{-1, uint32(i), err})
 			continue
 		}
 		table := e.cfg.Channels[r.Channel]
@@ -238,8 +253,9 @@ func isBad(bad *[]BadRecord, i uint32) bool {
 }
 
 // table decodes messages of one table into fragments no larger than a batch.
-func (w *worker) table(j *job, t *tableState, spans []Span, rows []uint32) {
+func (w *worker) table(j *job, tal *tally, spans []Span, rows []uint32) {
 	e, recs := w.e, j.block.Records
+	t := e.tables[tal.table]
 	env := len(t.sel.envelope)
 	var f *fragment
 	for len(spans) > 0 {
@@ -255,9 +271,13 @@ func (w *worker) table(j *job, t *tableState, spans []Span, rows []uint32) {
 		n, used := k, k
 		if t.sel.plan != nil {
 			var err error
-			if n, err = t.sel.plan.Append(f.cols[env:], j.block.Data, spans[:k]); err != nil {
+			f.watch(j.block.Data)
+			if n, err = t.sel.plan.Append(f.cols[env:env+t.sel.message], j.block.Data, spans[:k]); err != nil {
 				j.bad = append(j.bad, badRow{t.index, rows[n], asRowError(err)})
 				used = n + 1
+			}
+			if t.sel.payloads != nil {
+				tal.payloads.Add(f.refer(&j.block, e.cfg.Object, f.n))
 			}
 		}
 		f.envelope(recs, rows[:n])

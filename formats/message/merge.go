@@ -38,6 +38,7 @@ func (e *Engine) merge(j *job) error {
 		c.Found += t.found
 		c.Unselected += t.unselected
 		c.Bytes += t.bytes
+		c.Payloads.Add(t.payloads)
 	}
 	if err := e.reject(j, base); err != nil {
 		return err

@@ -90,12 +90,16 @@ type Walker interface {
 type Block struct {
 	// Object is the one of the recording's objects that the block lies in: 0
 	// unless there are several. In StorageOrder it never decreases.
-	Object  int
-	Offset  int64  // of the chunk in the object
-	Stored  []byte // as fetched
-	Buffer  []byte // memory to decompress into
-	Data    []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
-	Records []Record
+	Object int
+	Offset int64  // of the chunk in the object
+	Stored []byte // as fetched
+	Buffer []byte // memory to decompress into
+	Data   []byte // unpacked: Buffer, a part of Stored, whatever spans refer to
+	// Plain means that Data lie in the object as they are, from DataOffset on.
+	// References to payloads are made of it.
+	Plain      bool
+	DataOffset int64
+	Records    []Record
 	// Ordinal of the first message of the block, counted over all messages of
 	// the object in storage order. 0 means that it follows what was fetched
 	// or skipped before. LogOrder needs it in every block.
@@ -114,7 +118,7 @@ type Block struct {
 	// Scratch is the container's own per-block state, kept when recycled.
 	Scratch any
 	// Bad are records that are there, but whose bytes are not, ascending: if
-	// they are of a selected table they are rejected.
+	// they are selected, or of no known channel, they are rejected.
 	Bad []BadRecord
 	// Keep lists, ascending, the places in Records of messages that are
 	// selected although they were logged before Selection.From: the last ones

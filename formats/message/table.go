@@ -73,7 +73,7 @@ func NewTable(name string, envelope []Envelope, layout Layout, attributes map[st
 	}
 	var clocks []pipeline.Clock
 	if layout == nil {
-		fields = append(fields, arrow.Field{Name: DataColumn, Type: arrow.BinaryType})
+		fields = append(fields, payloadField(arrow.Field{Name: DataColumn, Type: arrow.BinaryType}))
 		t.source = []string{DataColumn}
 	} else {
 		seen := make(map[string]bool)
@@ -91,7 +91,7 @@ func NewTable(name string, envelope []Envelope, layout Layout, attributes map[st
 			if stamp {
 				clocks = append(clocks, pipeline.Clock{Name: "header", Column: f.Name})
 			}
-			fields = append(fields, f)
+			fields = append(fields, payloadField(f))
 		}
 	}
 	for _, e := range envelope {
@@ -137,11 +137,13 @@ type selected struct {
 	types    []arrow.DataType
 	envelope []Envelope
 	plan     Plan // nil when no message column is wanted
+	message  int  // columns of the plan, behind those of the envelope
+	payloads []payload
 }
 
 // choose compiles the selection of columns (nil: all) of t, which is delivered
-// as table as.
-func (t *Table) choose(as *pipeline.Table, columns []string) (*selected, error) {
+// as table as, and the columns beside some of its payloads.
+func (t *Table) choose(as *pipeline.Table, columns []string, payloads []pipeline.PayloadSelection) (*selected, error) {
 	s := &selected{table: as}
 	want := make(map[string]bool, len(columns))
 	for _, c := range columns {
@@ -164,7 +166,19 @@ func (t *Table) choose(as *pipeline.Table, columns []string) (*selected, error) 
 			source = append(source, t.source[i-len(t.envelope)])
 		}
 	}
-	if len(fields) < t.Schema.NumFields() || !as.Schema.Equal(t.Schema) {
+	s.message = len(source)
+	for _, p := range payloads {
+		at := slices.IndexFunc(fields, func(f arrow.Field) bool { return f.Name == p.Column })
+		if at < len(s.envelope) || fields[at].Type.ID() != arrow.BINARY {
+			return nil, fmt.Errorf("table %s has no payload column %q among those selected: %w", t.Name, p.Column, pipeline.ErrSchema)
+		}
+		s.payloads = append(s.payloads, payload{PayloadSelection: p, at: at, beside: len(fields)})
+		for _, f := range pipeline.PayloadFields(p.Column, p.Policy) {
+			fields = append(fields, f)
+			s.types = append(s.types, f.Type)
+		}
+	}
+	if len(payloads) > 0 || len(fields) < t.Schema.NumFields() || !as.Schema.Equal(t.Schema) {
 		s.table = as.With(arrow.NewSchema(fields, nil))
 		s.table.Clocks = slices.DeleteFunc(slices.Clone(as.Clocks), func(c pipeline.Clock) bool {
 			return s.table.Column(c.Column) < 0

@@ -68,16 +68,13 @@ func BenchmarkEncode(b *testing.B) {
 		name    string
 		codec   string
 		level   int
-		boxed   bool
 		workers int
 	}{
-		{"zstd", "zstd", 0, false, 1},
-		{"zstd1", "zstd", 1, false, 1},
-		{"zstd1/boxed", "zstd", 1, true, 1},
-		{"zstd/workers=2", "zstd", 0, false, 2},
-		{"snappy", "snappy", 0, false, 1},
-		{"snappy/boxed", "snappy", 0, true, 1},
-		{"none", "none", 0, false, 1},
+		{"zstd", "zstd", 0, 1},
+		{"zstd1", "zstd", 1, 1},
+		{"zstd/workers=2", "zstd", 0, 2},
+		{"snappy", "snappy", 0, 1},
+		{"none", "none", 0, 1},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.SetBytes(rawSize(rec))
@@ -89,7 +86,6 @@ func BenchmarkEncode(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				w.file.boxed = bench.boxed
 				if err := w.Write(&pipeline.Batch{Table: table, Record: rec.NewSlice(0, rows)}); err != nil {
 					b.Fatal(err)
 				}
@@ -151,24 +147,20 @@ func BenchmarkEncodeLists(b *testing.B) {
 	arr := c.Finish()
 	rec := arrow.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "covariance", Type: typ}}, nil), []arrow.Array{arr}, rows)
 	table := &pipeline.Table{Name: "/odom", Schema: rec.Schema()}
-	for _, boxed := range []bool{false, true} {
-		b.Run(fmt.Sprintf("boxed=%v", boxed), func(b *testing.B) {
-			b.SetBytes(rawSize(rec))
-			b.ReportAllocs()
-			for b.Loop() {
-				w, err := NewWriter(io.Discard, table, WriterOptions{Compression: "snappy"})
-				if err != nil {
-					b.Fatal(err)
-				}
-				w.file.boxed = boxed
-				if err := w.Write(&pipeline.Batch{Table: table, Record: rec.NewSlice(0, rows)}); err != nil {
-					b.Fatal(err)
-				}
-				if err := w.Close(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	b.SetBytes(rawSize(rec))
+	b.ReportAllocs()
+	for b.Loop() {
+		var size countWriter
+		w, err := NewWriter(&size, table, WriterOptions{Compression: "snappy"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Write(&pipeline.Batch{Table: table, Record: rec.NewSlice(0, rows)}); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Close(); err != nil || size < rows {
+			b.Fatalf("a file of %d bytes, %v", size, err)
+		}
 	}
 }
 

@@ -218,7 +218,7 @@ func TestOtherReaders(t *testing.T) {
 		"source":  {Mapping: Mapping{SourceTypes: true, SourceNames: true}, Level: 19},
 		"sources": {Mapping: Mapping{SourceTypes: true, SourceNames: true}, RowGroupRows: 2},
 	} {
-		file := encodeWith(t, rec, opt, false, 3)
+		file := encodeWith(t, rec, opt, 3)
 		if err := os.WriteFile(filepath.Join(dir, name+".parquet"), file, 0o644); err != nil {
 			t.Fatal(err)
 		}

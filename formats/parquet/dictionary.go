@@ -3,8 +3,6 @@ package parquet
 import (
 	"unsafe"
 
-	pq "github.com/parquet-go/parquet-go"
-
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
@@ -13,7 +11,7 @@ import (
 type dictionary struct {
 	base    int     // position in the array of index[0]
 	index   []int32 // meaningless for nulls
-	entries []pq.Value
+	entries [][]byte
 }
 
 // Limits of a dictionary. Beyond them, or when it does not make the column
@@ -109,7 +107,7 @@ func (b *builder) add(v []byte) (entry int32, ok bool) {
 	// The array outlives the dictionary, so its bytes need no copy.
 	e := int32(len(b.entries))
 	b.known[s] = e
-	b.entries = append(b.entries, pq.ByteArrayValue(v))
+	b.entries = append(b.entries, v)
 	return e, true
 }
 

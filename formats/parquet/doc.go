@@ -8,8 +8,9 @@
 // then the footer: a Thrift structure with schema, places and statistics, and
 // its length in four bytes.
 //
-// What is written: data pages of version 2 of 32 Ki rows or 1 MiB, whichever
-// comes first; times in DELTA_BINARY_PACKED; strings in a dictionary where one
+// What is written: data pages of version 1, whose levels are compressed with
+// their values and which every engine reads, of 32 Ki rows or 1 MiB, whichever
+// comes first, each with a CRC; times in DELTA_BINARY_PACKED; strings in a dictionary where one
 // saves a fifth, otherwise, as bytes, in DELTA_LENGTH_BYTE_ARRAY; the rest
 // PLAIN; three-level lists; statistics and page indexes with bounds cut to 64
 // bytes, without NaN, zeros of both signs taken together. The key
@@ -46,10 +47,16 @@
 //
 // # The way of values
 //
-// Values go to pages without being boxed: the page is a window on the Arrow
-// buffer, or a copy of its values without the nulls, and levels are passed to
-// parquet-go apart from them (page.go). Passing each value by itself gives the
-// same bytes, at several times the cost; tests switch it on to prove it.
+// Values and levels go to pages in bulk. Values are a window on the Arrow
+// buffer, or a copy of it without the nulls (gather.go); levels are made of
+// offsets and validity, a list at a time (levels.go). Pages are put together
+// here (chunk.go) out of parquet-go's encodings and Thrift structures. Tests
+// read every file with parquet-go's own reader and compare values, levels, page
+// index and bounds with a walk over the rows.
+//
+// A row group lies in the batches in which its rows came. Only pages that span
+// batches, columns of strings, which share a dictionary, and rows that must be
+// sorted are joined (series.go, rows.go).
 //
 // # Reading
 //

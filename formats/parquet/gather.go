@@ -6,9 +6,6 @@ import (
 	"math/bits"
 	"unsafe"
 
-	pq "github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/encoding"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -37,54 +34,81 @@ type gatherer struct {
 	off  []uint32
 }
 
+// cellValues are the values of a page, nulls left out, in the form that the
+// column has.
+type cellValues struct {
+	n     int
+	plain []byte   // numbers, booleans and decimals as PLAIN has them
+	data  []byte   // strings, one after another,
+	off   []uint32 // and where each begins and the last ends
+	index []int32  // entries of the dictionary
+}
+
+// plainOf makes values of numbers as they lie in memory, which is in
+// little-endian order.
+func plainOf[T any](v []T) cellValues {
+	var zero T
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(zero)))
+	return cellValues{n: len(v), plain: b}
+}
+
+// valuesOf is the way back.
+func valuesOf[T any](plain []byte) []T {
+	var zero T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(plain))), len(plain)/int(unsafe.Sizeof(zero)))
+}
+
 // values returns the values selected. They are valid until the next call.
-func (g *gatherer) values(l *leaf, arr arrow.Array, d *dictionary, s selection) (encoding.Values, error) {
+func (g *gatherer) values(l *leaf, arr arrow.Array, d *dictionary, s selection) (cellValues, error) {
 	if d != nil {
 		if s.pos == nil {
-			return encoding.Int32Values(d.index[s.from-d.base : s.to-d.base]), nil
+			if s.len() == 0 {
+				return cellValues{}, nil
+			}
+			return cellValues{n: s.len(), index: d.index[s.from-d.base : s.to-d.base]}, nil
 		}
 		g.i32 = g.i32[:0]
 		for _, p := range s.pos {
 			g.i32 = append(g.i32, d.index[int(p)-d.base])
 		}
-		return encoding.Int32Values(g.i32), nil
+		return cellValues{n: len(g.i32), index: g.i32}, nil
 	}
 	switch l.cell {
 	case cellNull:
-		return encoding.Int32Values(nil), nil
+		return cellValues{}, nil
 	case cellBool:
 		g.bools(arr, s)
-		return encoding.BooleanValues(g.data), nil
+		return cellValues{n: s.len(), plain: g.data}, nil
 	case cellInt8:
 		g.i32 = convert(g.i32, fixed[int8](arr), s, func(v int8) int32 { return int32(v) })
-		return encoding.Int32Values(g.i32), nil
+		return plainOf(g.i32), nil
 	case cellUint8:
 		g.i32 = convert(g.i32, fixed[uint8](arr), s, func(v uint8) int32 { return int32(v) })
-		return encoding.Int32Values(g.i32), nil
+		return plainOf(g.i32), nil
 	case cellInt16:
 		g.i32 = convert(g.i32, fixed[int16](arr), s, func(v int16) int32 { return int32(v) })
-		return encoding.Int32Values(g.i32), nil
+		return plainOf(g.i32), nil
 	case cellUint16:
 		g.i32 = convert(g.i32, fixed[uint16](arr), s, func(v uint16) int32 { return int32(v) })
-		return encoding.Int32Values(g.i32), nil
+		return plainOf(g.i32), nil
 	case cellInt32:
-		return encoding.Int32Values(pick(&g.data, fixed[int32](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[int32](arr), s)), nil
 	case cellUint32:
-		return encoding.Uint32Values(pick(&g.data, fixed[uint32](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[uint32](arr), s)), nil
 	case cellFloat:
-		return encoding.FloatValues(pick(&g.data, fixed[float32](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[float32](arr), s)), nil
 	case cellInt64:
-		return encoding.Int64Values(pick(&g.data, fixed[int64](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[int64](arr), s)), nil
 	case cellUint64:
-		return encoding.Uint64Values(pick(&g.data, fixed[uint64](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[uint64](arr), s)), nil
 	case cellDouble:
-		return encoding.DoubleValues(pick(&g.data, fixed[float64](arr), s)), nil
+		return plainOf(pick(&g.data, fixed[float64](arr), s)), nil
 	case cellUint32L:
 		g.i64 = convert(g.i64, fixed[uint32](arr), s, func(v uint32) int64 { return int64(v) })
-		return encoding.Int64Values(g.i64), nil
+		return plainOf(g.i64), nil
 	case cellMicros:
 		g.i64 = convert(g.i64, fixed[int64](arr), s, floorMicros)
-		return encoding.Int64Values(g.i64), nil
+		return plainOf(g.i64), nil
 	case cellUint64D:
 		g.data = g.data[:0]
 		src := fixed[uint64](arr)
@@ -92,7 +116,7 @@ func (g *gatherer) values(l *leaf, arr arrow.Array, d *dictionary, s selection) 
 			g.data = append(g.data, 0)
 			g.data = binary.BigEndian.AppendUint64(g.data, src[s.at(i)])
 		}
-		return encoding.FixedLenByteArrayValues(g.data, bytesOfUint64D), nil
+		return cellValues{n: s.len(), plain: g.data}, nil
 	case cellDecimal:
 		return g.decimals(l, arr, s)
 	case cellBytes:
@@ -182,7 +206,7 @@ func (g *gatherer) bools(arr arrow.Array, s selection) {
 }
 
 // texts rebases the offsets; the bytes are copied only where they have gaps.
-func (g *gatherer) texts(arr arrow.Array, s selection) encoding.Values {
+func (g *gatherer) texts(arr arrow.Array, s selection) cellValues {
 	data, off := texts(arr)
 	g.off = append(g.off[:0], 0)
 	if s.pos == nil {
@@ -190,7 +214,7 @@ func (g *gatherer) texts(arr arrow.Array, s selection) encoding.Values {
 		for _, o := range off[s.from+1 : s.to+1] {
 			g.off = append(g.off, uint32(o-base))
 		}
-		return encoding.ByteArrayValues(data[base:off[s.to]], g.off)
+		return cellValues{n: s.len(), data: data[base:off[s.to]], off: g.off}
 	}
 	gaps, end := false, int32(-1)
 	n := uint32(0)
@@ -202,20 +226,20 @@ func (g *gatherer) texts(arr arrow.Array, s selection) encoding.Values {
 		g.off = append(g.off, n)
 	}
 	if len(s.pos) == 0 {
-		return encoding.ByteArrayValues(nil, g.off)
+		return cellValues{n: s.len(), data: nil, off: g.off}
 	}
 	if !gaps {
-		return encoding.ByteArrayValues(data[off[s.pos[0]]:end], g.off)
+		return cellValues{n: s.len(), data: data[off[s.pos[0]]:end], off: g.off}
 	}
 	g.data = g.data[:0]
 	for _, p := range s.pos {
 		g.data = append(g.data, data[off[p]:off[p+1]]...)
 	}
-	return encoding.ByteArrayValues(g.data, g.off)
+	return cellValues{n: s.len(), data: g.data, off: g.off}
 }
 
 // labels spells out dictionary strings where a dictionary does not pay.
-func (g *gatherer) labels(arr arrow.Array, s selection) encoding.Values {
+func (g *gatherer) labels(arr arrow.Array, s selection) cellValues {
 	a := arr.(*arrow.Dictionary)
 	index := fixed[int32](arr)
 	data, off := texts(a.Dictionary())
@@ -225,21 +249,21 @@ func (g *gatherer) labels(arr arrow.Array, s selection) encoding.Values {
 		g.data = append(g.data, data[off[k]:off[k+1]]...)
 		g.off = append(g.off, uint32(len(g.data)))
 	}
-	return encoding.ByteArrayValues(g.data, g.off)
+	return cellValues{n: s.len(), data: g.data, off: g.off}
 }
 
 // decimals writes the low bytes, big-endian, of decimals that fit.
-func (g *gatherer) decimals(l *leaf, arr arrow.Array, s selection) (encoding.Values, error) {
+func (g *gatherer) decimals(l *leaf, arr arrow.Array, s selection) (cellValues, error) {
 	src := fixed[arrow.DecimalNumber](arr)
 	g.data = g.data[:0]
 	for i := range s.len() {
 		b, err := decimalBytes(src[s.at(i)], l.width)
 		if err != nil {
-			return encoding.Values{}, err
+			return cellValues{}, err
 		}
 		g.data = append(g.data, b[16-l.width:]...)
 	}
-	return encoding.FixedLenByteArrayValues(g.data, l.width), nil
+	return cellValues{n: s.len(), plain: g.data}, nil
 }
 
 // decimalBytes spells v big-endian; it fails when v needs more than width bytes.
@@ -253,50 +277,6 @@ func decimalBytes(v arrow.DecimalNumber, width int) (b [16]byte, err error) {
 		}
 	}
 	return b, nil
-}
-
-// box makes one value of what lies at position i of arr.
-func box(l *leaf, arr arrow.Array, i int) (pq.Value, error) {
-	switch l.cell {
-	case cellBool:
-		b, first := bitmap(arr)
-		return pq.BooleanValue(b[(first+i)>>3]>>((first+i)&7)&1 != 0), nil
-	case cellInt8:
-		return pq.Int32Value(int32(fixed[int8](arr)[i])), nil
-	case cellUint8:
-		return pq.Int32Value(int32(fixed[uint8](arr)[i])), nil
-	case cellInt16:
-		return pq.Int32Value(int32(fixed[int16](arr)[i])), nil
-	case cellUint16:
-		return pq.Int32Value(int32(fixed[uint16](arr)[i])), nil
-	case cellInt32, cellUint32:
-		return pq.Int32Value(fixed[int32](arr)[i]), nil
-	case cellFloat:
-		return pq.FloatValue(fixed[float32](arr)[i]), nil
-	case cellInt64, cellUint64:
-		return pq.Int64Value(fixed[int64](arr)[i]), nil
-	case cellDouble:
-		return pq.DoubleValue(fixed[float64](arr)[i]), nil
-	case cellUint32L:
-		return pq.Int64Value(int64(fixed[uint32](arr)[i])), nil
-	case cellMicros:
-		return pq.Int64Value(floorMicros(fixed[int64](arr)[i])), nil
-	case cellUint64D:
-		b := make([]byte, 1, bytesOfUint64D)
-		return pq.FixedLenByteArrayValue(binary.BigEndian.AppendUint64(b, fixed[uint64](arr)[i])), nil
-	case cellDecimal:
-		b, err := decimalBytes(fixed[arrow.DecimalNumber](arr)[i], l.width)
-		return pq.FixedLenByteArrayValue(b[16-l.width:]), err
-	case cellBytes:
-		data, off := texts(arr)
-		return pq.ByteArrayValue(data[off[i]:off[i+1]]), nil
-	case cellLabel:
-		a := arr.(*arrow.Dictionary)
-		data, off := texts(a.Dictionary())
-		k := fixed[int32](arr)[i]
-		return pq.ByteArrayValue(data[off[k]:off[k+1]]), nil
-	}
-	panic("parquet: a cell without values")
 }
 
 // indexBits is the width of the indexes of a dictionary of n entries.

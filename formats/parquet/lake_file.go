@@ -61,17 +61,18 @@ func (w *sinkWriter) firstUpload() error {
 }
 
 // encode makes a row group for the file. Many goroutines may call it.
-func (f *lakeFile) encode(rec arrow.Record, p *pool) (*rowGroup, error) {
-	return f.start().encode(rec, p)
+func (f *lakeFile) encode(mem arrow.Allocator, recs records, p *pool) (*rowGroup, error) {
+	return f.start().encode(mem, recs, p)
 }
 
 // commit appends a row group and returns its size.
 func (f *lakeFile) commit(g *rowGroup) (int64, error) {
-	before := f.start().w.Size()
-	if _, err := g.commit(); err != nil {
+	out := f.start()
+	before := out.out.offset
+	if err := out.commit(g); err != nil {
 		return 0, err
 	}
-	return f.start().w.Size() - before, nil
+	return out.out.offset - before, nil
 }
 
 // Write receives the bytes of the file.

@@ -1,7 +1,9 @@
 package parquet
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -27,7 +29,7 @@ func (e *entries) copyFrom(src *entries) {
 // keeps its memory from page to page.
 type flattener struct {
 	stack []*entries // one for each depth of the node tree, and one more
-	leaf  func(i int, l *leaf, arr arrow.Array, e *entries) error
+	leaf  func(i int, arr arrow.Array, e *entries) error
 	next  int // leaf to come
 }
 
@@ -77,7 +79,7 @@ func (f *flattener) walk(n *node, arr arrow.Array, e *entries, rep byte, depth i
 	}
 	i := f.next
 	f.next++
-	return f.leaf(i, n.leaf, arr, e)
+	return f.leaf(i, arr, e)
 }
 
 // present raises the definition level of what is not null.
@@ -130,12 +132,132 @@ func (f *flattener) list(n *node, values arrow.Array, offsets []int32, size, bas
 			out.rep, out.def, out.at = append(out.rep, e.rep[i]), append(out.def, e.def[i]), append(out.at, -1)
 			continue
 		}
-		r := e.rep[i]
-		d := e.def[i] + 1
-		for k := from; k < to; k++ {
-			out.rep, out.def, out.at = append(out.rep, r), append(out.def, d), append(out.at, int32(k))
-			r = rep
+		n := len(out.at)
+		out.rep, out.def = appendFill(out.rep, rep, to-from), appendFill(out.def, e.def[i]+1, to-from)
+		out.rep[n] = e.rep[i]
+		out.at = slices.Grow(out.at, to-from)[:n+to-from]
+		for k := range out.at[n:] {
+			out.at[n+k] = int32(from + k)
 		}
 	}
 	return f.walk(n.kids[0], values, out, rep, depth+1)
+}
+
+// appendFill appends v n times.
+func appendFill(b []byte, v byte, n int) []byte {
+	at := len(b)
+	b = slices.Grow(b, n)[:at+n]
+	fill(b[at:], v)
+	return b
+}
+
+func fill(b []byte, v byte) {
+	if len(b) == 0 {
+		return
+	}
+	b[0] = v
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
+	}
+}
+
+// levelSet are the levels of the values of a page and of what stands for
+// missing ones, n in all: as bytes, or where all or most are the same, shorter.
+type levelSet struct {
+	n     int
+	rep   []byte // nil where there are no lists
+	def   []byte // nil where all are the same, or in valid
+	all   byte   // the definition level of all
+	valid []byte // definition levels of one bit, eight in a byte
+}
+
+// settle makes one of equal levels what they are, so that a page does not depend
+// on whether its array has nulls elsewhere.
+func (lv *levelSet) settle() {
+	if len(lv.def) > 0 && bytes.Count(lv.def, lv.def[:1]) == lv.n {
+		lv.def, lv.all = nil, lv.def[0]
+	}
+}
+
+// listPage is the page of rows [from, to) of a column that is a list of values
+// without nulls, as most lists are; ok is false where it is not. Levels then
+// follow from the offsets.
+func (e *columnEncoder) listPage(n *node, arr arrow.Array, from, to int) (s selection, lv levelSet, ok bool) {
+	if !n.list || n.kids[0].leaf == nil || hasNulls(listValues(arr)) {
+		return s, lv, false
+	}
+	full := byte(n.kids[0].leaf.maxDef)
+	rows := to - from
+	if a, ok := arr.(*arrow.FixedSizeList); ok {
+		size := listSize(a)
+		if size == 0 || hasNulls(a) {
+			return s, lv, false
+		}
+		e.rep = appendFill(e.rep[:0], 1, rows*size)
+		for p := 0; p < len(e.rep); p += size {
+			e.rep[p] = 0
+		}
+		base := a.Data().Offset()
+		return selection{from: (base + from) * size, to: (base + to) * size}, levelSet{n: rows * size, rep: e.rep, all: full}, true
+	}
+	a := arr.(*arrow.List)
+	off := listOffsets(a)[from : to+1]
+	var valid []byte
+	first := a.Data().Offset() + from
+	if hasNulls(a) {
+		if !n.nullable {
+			return s, lv, false
+		}
+		valid = a.NullBitmapBytes()
+	}
+	absent := 0
+	for i := range rows {
+		if off[i] == off[i+1] {
+			absent++
+		} else if valid != nil && valid[(first+i)>>3]&(1<<((first+i)&7)) == 0 {
+			return s, lv, false // values below a null do not count
+		}
+	}
+	total := int(off[rows]-off[0]) + absent
+	lv = levelSet{n: total, all: full}
+	e.rep = appendFill(e.rep[:0], 1, total)
+	lv.rep = e.rep
+	s = selection{from: int(off[0]), to: int(off[rows])}
+	if absent == 0 {
+		for _, o := range off[:rows] {
+			e.rep[o-off[0]] = 0
+		}
+		return s, lv, true
+	}
+	e.def = appendFill(e.def[:0], full, total)
+	lv.def = e.def
+	empty := byte(0)
+	if n.nullable {
+		empty = 1
+	}
+	p := 0
+	for i := range rows {
+		e.rep[p] = 0
+		size := int(off[i+1] - off[i])
+		if size == 0 {
+			e.def[p] = empty
+			if valid != nil && valid[(first+i)>>3]&(1<<((first+i)&7)) == 0 {
+				e.def[p] = 0
+			}
+			size = 1
+		}
+		p += size
+	}
+	return s, lv, true
+}
+
+// listValues returns the elements of a list array, nil of another.
+func listValues(arr arrow.Array) arrow.Array {
+	switch a := arr.(type) {
+	case *arrow.List:
+		return a.ListValues()
+	case *arrow.FixedSizeList:
+		return a.ListValues()
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	pq "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -58,6 +59,7 @@ type leaf struct {
 	text   bool    // a string, not bytes
 	maxRep int
 	maxDef int
+	path   []string // names from the column down
 }
 
 // node is a column of a file, or a field inside one.
@@ -83,7 +85,8 @@ type plan struct {
 	columns []planColumn
 	leaves  []*leaf
 	schema  *arrow.Schema // of the file, in Arrow's words
-	meta    string        // value of metaKey
+	elems   []format.SchemaElement
+	meta    string // value of metaKey
 	input   *arrow.Schema
 }
 
@@ -152,6 +155,7 @@ func newPlan(t *pipeline.Table, m Mapping, drop map[string]bool) (*plan, error) 
 		meta.Columns = append(meta.Columns, cm)
 	}
 	p.schema = arrow.NewSchema(fields, nil)
+	p.elems = p.elements()
 	text, err := json.Marshal(meta)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: describing the columns: %w", t.Name, err)

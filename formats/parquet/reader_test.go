@@ -126,7 +126,7 @@ func TestReadSelection(t *testing.T) {
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
 	rec := driveRecord(t, mem, 1000)
-	file := encodeWith(t, rec, WriterOptions{RowGroupRows: 300}, false, 1000)
+	file := encodeWith(t, rec, WriterOptions{RowGroupRows: 300}, 1000)
 	rec.Release()
 	src := bytesSource(file)
 	d, err := Reader{}.Describe(t.Context(), src)
@@ -202,8 +202,8 @@ func smallFiles(t testing.TB) [][]byte {
 	seven := int32(7)
 	rows := []foreignRow{{Millis: 1, Prefix: "abc", Group: &foreignGroup{X: &seven, L: []int64{1, 2}}, Repeat: []int32{1, 2}}, {Prefix: "abd"}}
 	return [][]byte{
-		encodeWith(t, driveRecord(t, mem, 3), WriterOptions{}, false, 3),
-		encodeWith(t, allTypes(t, mem), WriterOptions{RowGroupRows: 4, Compression: "none"}, false, 7),
+		encodeWith(t, driveRecord(t, mem, 3), WriterOptions{}, 3),
+		encodeWith(t, allTypes(t, mem), WriterOptions{RowGroupRows: 4, Compression: "none"}, 7),
 		foreign(t, rows, pq.DataPageVersion(1), pq.Compression(&pq.Snappy)),
 	}
 }

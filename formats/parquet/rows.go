@@ -170,27 +170,72 @@ func (r *rows) flushTail() {
 	r.tailSize = 0
 }
 
-// take returns what is there as one record, sorted, and starts anew. The
-// caller releases the record; it is nil when nothing is there.
-func (r *rows) take() (arrow.Record, error) {
+// take returns what is there as records, sorted over all of them, and starts
+// anew. The caller releases them; there are none when nothing is there.
+func (r *rows) take() (records, error) {
 	if r.n == 0 {
 		return nil, nil
 	}
 	r.flushTail()
 	defer r.drop()
+	order, err := r.order()
+	if err != nil {
+		return nil, err
+	}
+	if order == nil {
+		out := r.chunks
+		r.chunks = nil
+		return out, nil
+	}
 	rec, err := column.ConcatRecords(r.mem, r.chunks)
 	if err != nil {
 		return nil, fmt.Errorf("joining rows: %w", err)
 	}
-	order, err := column.SortRows(rec, r.key)
-	if err != nil || order == nil {
-		if err != nil {
-			rec.Release()
+	defer rec.Release()
+	sorted, err := column.TakeRecord(r.mem, rec, order)
+	if err != nil {
+		return nil, fmt.Errorf("sorting rows: %w", err)
+	}
+	return records{sorted}, nil
+}
+
+// order is how the rows are to be sorted, nil where they are.
+func (r *rows) order() ([]int32, error) {
+	if len(r.key) == 0 {
+		return nil, nil
+	}
+	fields := make([]arrow.Field, len(r.key))
+	keys := make([]int, len(r.key))
+	for i, k := range r.key {
+		fields[i], keys[i] = r.schema.Field(k), i
+	}
+	schema := arrow.NewSchema(fields, nil)
+	parts := make(records, len(r.chunks))
+	defer parts.release()
+	for i, c := range r.chunks {
+		cols := make([]arrow.Array, len(r.key))
+		for j, k := range r.key {
+			cols[j] = c.Column(k)
 		}
-		return rec, err
+		parts[i] = arrow.NewRecord(schema, cols, c.NumRows())
+	}
+	rec, err := column.ConcatRecords(r.mem, parts)
+	if err != nil {
+		return nil, fmt.Errorf("joining keys: %w", err)
 	}
 	defer rec.Release()
-	return column.TakeRecord(r.mem, rec, order)
+	return column.SortRows(rec, keys)
+}
+
+// records are the rows of a row group, one record after another.
+type records []arrow.Record
+
+func (r records) release() {
+	for _, rec := range r {
+		if rec != nil {
+			rec.Release()
+		}
+	}
 }
 
 // drop forgets what is there.

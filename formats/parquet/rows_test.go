@@ -291,14 +291,13 @@ func tryRead(mem arrow.Allocator, file []byte, sel pipeline.Selection, opt pipel
 }
 
 // encodeWith writes rec through a Writer, in batches of size rows.
-func encodeWith(t testingT, rec arrow.Record, opt WriterOptions, boxed bool, size int) []byte {
+func encodeWith(t testingT, rec arrow.Record, opt WriterOptions, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := NewWriter(&b, &pipeline.Table{Name: "/t", Schema: rec.Schema()}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.file.boxed = boxed
 	for from := 0; from < int(rec.NumRows()); from += size {
 		to := min(from+size, int(rec.NumRows()))
 		if err := w.Write(&pipeline.Batch{Record: rec.NewSlice(int64(from), int64(to))}); err != nil {

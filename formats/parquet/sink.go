@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/parquet-go/parquet-go/compress"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -67,7 +65,7 @@ func Spec() pipeline.SinkSpec {
 			"With types: lake, integers are int32, int64 or decimal(20,0), ts is TIMESTAMP(MICROS) with ts_ns beside it as exact nanoseconds, " +
 			"and other times are int64 nanoseconds whose names end in _ns. Rows of a row group are sorted by recording_id and ts.",
 		Example:   sinkExample,
-		Behaviour: 1,
+		Behaviour: 2,
 		Config:    func() any { return new(SinkConfig) },
 		New: func(ctx context.Context, config any, env pipeline.Env) (pipeline.Sink, error) {
 			return newSink(ctx, config.(*SinkConfig), env)
@@ -90,7 +88,7 @@ outputs:
 type sink struct {
 	cfg   *SinkConfig
 	store pipeline.Store
-	codec compress.Codec
+	codec *codec
 }
 
 func newSink(ctx context.Context, cfg *SinkConfig, env pipeline.Env) (*sink, error) {

@@ -68,7 +68,7 @@ func TestSinkDeterminism(t *testing.T) {
 	defer rec.Release()
 	table := &pipeline.Table{Name: "/sensors/Fix", Schema: rec.Schema()}
 	cfg := testConfig()
-	cfg.RowGroupRows, cfg.RowGroupBytes, cfg.FileBytes = 200, 9_000, 1000
+	cfg.RowGroupRows, cfg.RowGroupBytes, cfg.FileBytes = 200, 9_000, 500
 	cfg.Partition = []pipeline.Text{{Value: "drive_date"}, {Value: "frame_id"}}
 	var want map[string][]byte
 	var files []pipeline.File

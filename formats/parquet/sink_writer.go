@@ -140,7 +140,7 @@ func (w *sinkWriter) cut(ctx context.Context, p *partition) error {
 	if p.file == nil {
 		p.file = w.newFile(ctx, p)
 	}
-	rec, err := p.rows.take()
+	recs, err := p.rows.take()
 	if err != nil {
 		w.pool.release()
 		return err
@@ -152,8 +152,8 @@ func (w *sinkWriter) cut(ctx context.Context, p *partition) error {
 	w.wg.Go(func() {
 		defer close(t.done)
 		defer w.pool.release()
-		g, err := file.encode(rec, w.pool)
-		rec.Release()
+		g, err := file.encode(w.opt.Allocator, recs, w.pool)
+		recs.release()
 		before.wait()
 		if err != nil {
 			w.fail(fmt.Errorf("table %s: encoding a row group: %w", p.table.name, err))

@@ -4,12 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go/compress"
-	pqsnappy "github.com/parquet-go/parquet-go/compress/snappy"
-	"github.com/parquet-go/parquet-go/compress/uncompressed"
-	pqzstd "github.com/parquet-go/parquet-go/compress/zstd"
-
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -19,26 +13,6 @@ const (
 	DefaultRowGroupRows  = 1 << 20
 	DefaultRowGroupBytes = 16 << 20
 )
-
-// Compressions lists the codecs by name, the default first.
-var Compressions = []string{"zstd", "snappy", "none"}
-
-// newCodec makes a codec; level is zstd's (1 to 22), 0 for its default.
-func newCodec(name string, level int) (compress.Codec, error) {
-	switch name {
-	case "", "zstd":
-		c := &pqzstd.Codec{}
-		if level != 0 {
-			c.Level = zstd.EncoderLevelFromZstd(level)
-		}
-		return c, nil
-	case "snappy":
-		return &pqsnappy.Codec{}, nil
-	case "none":
-		return &uncompressed.Codec{}, nil
-	}
-	return nil, fmt.Errorf("no compression is called %s", name)
-}
 
 // WriterOptions control a Writer. The zero value writes a lake file.
 type WriterOptions struct {
@@ -134,18 +108,18 @@ func checkTypes(s *arrow.Schema, rec arrow.Record) error {
 }
 
 func (w *Writer) flush() error {
-	rec, err := w.rows.take()
-	if err != nil || rec == nil {
+	recs, err := w.rows.take()
+	if err != nil || recs == nil {
 		return err
 	}
-	defer rec.Release()
+	defer recs.release()
 	w.pool.take() // this goroutine is one of the workers
 	defer w.pool.release()
-	g, err := w.file.encode(rec, w.pool)
+	g, err := w.file.encode(w.rows.mem, recs, w.pool)
 	if err != nil {
 		return fmt.Errorf("encoding a row group: %w", err)
 	}
-	if _, err := g.commit(); err != nil {
+	if err := w.file.commit(g); err != nil {
 		return fmt.Errorf("writing a row group: %w", err)
 	}
 	return nil

@@ -222,6 +222,12 @@ func (r *reader) Unpack(_ context.Context, b *message.Block) error {
 		return nil
 	}
 	b.Data = data
+	if b.Plain = b.Codec == codecNone; b.Plain {
+		b.DataOffset = c.off + int64(s.payload)
+		if c.dataLen >= 0 {
+			b.DataOffset = c.dataOff
+		}
+	}
 	s.walker.odd = 0
 	var n int
 	b.Records = slices.Grow(b.Records, int(min(c.messages, int64(len(data)/messageLen))))

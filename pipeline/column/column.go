@@ -54,6 +54,8 @@ type Column struct {
 	Children []*Column
 	N        int // values so far, nulls included
 	Nulls    int
+	// Long, where it is not nil, takes note of long values of a Var column.
+	Long *Long
 
 	valid    []byte // validity bitmap up to validN; nil while there is no null
 	validN   int    // values the bitmap covers; later ones are valid
@@ -190,6 +192,9 @@ func (c *Column) AppendBool(v bool) {
 // AppendBytes appends one value to a Var column. The caller bounds a batch to
 // less than 2 GiB of bytes per column.
 func (c *Column) AppendBytes(v []byte) {
+	if c.Long != nil && len(v) > c.Long.Above && c.Long.take(c, v) {
+		return
+	}
 	c.Grow(len(v))
 	c.Data = append(c.Data, v...)
 	c.CloseValue(len(c.Data))
@@ -256,6 +261,19 @@ func (c *Column) AppendNulls(n int) {
 	}
 	c.N += n
 	c.Nulls += n
+}
+
+// SetNull makes value i, which was appended before, a null. Its bytes and
+// children stay, so that layouts stay aligned.
+func (c *Column) SetNull(i int) {
+	if c.Kind == Empty {
+		return
+	}
+	c.extendValidity()
+	if bit := byte(1) << (i & 7); c.valid[i>>3]&bit != 0 {
+		c.valid[i>>3] &^= bit
+		c.Nulls++
+	}
 }
 
 // extendValidity brings the bitmap up to N: the values appended since the last
@@ -330,6 +348,9 @@ func (c *Column) Truncate(n int) {
 	case Var:
 		c.Offsets = c.Offsets[:n+1]
 		c.Data = c.Data[:c.Offsets[n]]
+		if c.Long != nil {
+			c.Long.truncate(n)
+		}
 	case List:
 		c.Offsets = c.Offsets[:n+1]
 		c.Children[0].Truncate(int(c.Offsets[n]))

@@ -52,6 +52,7 @@ type Input struct {
 	ClockWindow time.Duration           `yaml:"clock_window" doc:"Rows whose declared clock leaves the log time range by more than this are rejected; not checked when left out." example:"24h"`
 	From        time.Time               `yaml:"from" doc:"Earliest log time, RFC 3339, inclusive." example:"2024-05-01T00:00:00Z"`
 	To          time.Time               `yaml:"to" doc:"Latest log time, RFC 3339, exclusive." example:"2024-06-01T00:00:00Z"`
+	Payloads    Payloads                `yaml:"payloads" doc:"What becomes of large values of binary columns, such as images: reference, inline or drop." example:"{policy: reference, above: 64KiB}"`
 	Formats     section                 `yaml:"formats" doc:"Settings of formats, by the format's name." example:"{mdf4: {time_zone: Europe/Berlin}}"`
 	Exclude     []pipeline.Text         `yaml:"exclude" fingerprint:"-" doc:"Globs of objects to leave out." example:"[\"**/broken_*\"]"`
 
@@ -89,6 +90,38 @@ type TableSpec struct {
 	Match   pipeline.Text   `yaml:"match" shorthand:"true" doc:"Name of the table in the source, or a glob whose * also matches a slash; the key itself when left out." example:"/gps/fix"`
 	Columns []pipeline.Text `yaml:"columns" doc:"Columns to read; a name selects everything below it, globs work. All when left out." example:"[pose.pose.position]"`
 	Type    string          `yaml:"type" doc:"Message type, which makes the columns known before a recording is read." example:"nav_msgs/Odometry"`
+	// Payloads, where its policy is empty, is that of the input.
+	Payloads Payloads `yaml:"payloads" doc:"What becomes of large values of binary columns; as the input says when left out." example:"inline"`
+}
+
+// Payloads says what becomes of large values of binary columns.
+type Payloads struct {
+	Pos    pipeline.Pos
+	Policy string        `yaml:"policy" required:"true" shorthand:"true" enum:"reference,inline,drop" doc:"reference: the value is null and columns beside it tell where it lies in the recording. inline: it is kept. drop: it is null and its size stands beside it."`
+	Above  pipeline.Size `yaml:"above" doc:"Values of more bytes than this are large; 64KiB when left out." example:"64KiB"`
+}
+
+// Validate checks the threshold.
+func (p *Payloads) Validate(issues *pipeline.Issues) {
+	if p.Above < 0 {
+		issues.Addf(p.Pos, "payloads.above", "%d bytes: want 1 at the least", p.Above)
+	}
+}
+
+// For returns the policy that holds for a table with spec p of an input that
+// says of, and its threshold.
+func (p Payloads) For(of Payloads) (policy pipeline.PayloadPolicy, above int64) {
+	if p.Policy == "" {
+		p = of
+	}
+	policy, above = pipeline.PayloadPolicy(p.Policy), int64(p.Above)
+	if policy == "" {
+		policy = pipeline.ReferPayloads
+	}
+	if above == 0 {
+		above = pipeline.DefaultPayloadBytes
+	}
+	return policy, above
 }
 
 // Node is a stage or an output.

@@ -219,3 +219,25 @@ func TestReference(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// A policy may stand alone or with its threshold; a table's comes first.
+func TestPayloads(t *testing.T) {
+	for _, tc := range []struct {
+		all, key Payloads
+		policy   pipeline.PayloadPolicy
+		above    int64
+	}{
+		{policy: pipeline.ReferPayloads, above: 64 << 10},
+		{all: Payloads{Policy: "drop", Above: 9}, policy: pipeline.DropPayloads, above: 9},
+		{all: Payloads{Policy: "drop", Above: 9}, key: Payloads{Policy: "inline"}, policy: pipeline.InlinePayload, above: 64 << 10},
+	} {
+		if policy, above := tc.key.For(tc.all); policy != tc.policy || above != tc.above {
+			t.Errorf("%+v of %+v: %s above %d", tc.key, tc.all, policy, above)
+		}
+	}
+	var issues pipeline.Issues
+	(&Payloads{Policy: "drop", Above: -1}).Validate(&issues)
+	if issues.Err() == nil {
+		t.Error("a negative threshold is accepted")
+	}
+}

@@ -29,6 +29,8 @@ type CatOptions struct {
 	// Parquet writes batches of one table as a Parquet file; given by the
 	// caller, because the encoder is a format of its own.
 	Parquet func(w io.Writer, t *pipeline.Table) (ParquetWriter, error)
+	// Inline prints large values of binary columns too, in place of references.
+	Inline bool
 	// Header are the columns under which an earlier recording was printed as
 	// CSV: they are not printed again, and must be the same.
 	Header []string
@@ -107,22 +109,28 @@ func Cat(ctx context.Context, src pipeline.Source, w io.Writer, opt CatOptions) 
 
 // describe finds the format of a recording and what is in it.
 func describe(ctx context.Context, reg *pipeline.Registry, src pipeline.Source, format string) (pipeline.FormatSpec, *pipeline.Description, error) {
-	var spec pipeline.FormatSpec
-	var err error
-	if format != "" {
-		var ok bool
-		if spec, ok = reg.Format(format); !ok {
-			var names []string
-			for _, f := range reg.Formats() {
-				names = append(names, f.Format.Name())
-			}
-			return spec, nil, &pipeline.Issue{Message: fmt.Sprintf("unknown format %q: known are %s", format, strings.Join(names, ", ")), Suggestion: pipeline.Nearest(format, names)}
-		}
-	} else if spec, err = runner.SniffObject(ctx, reg, src); err != nil {
+	spec, err := formatOf(ctx, reg, src, format)
+	if err != nil {
 		return spec, nil, err
 	}
 	desc, err := spec.Format.Describe(ctx, src)
 	return spec, desc, err
+}
+
+// formatOf finds the format of a recording: the one named, or by looking.
+func formatOf(ctx context.Context, reg *pipeline.Registry, src pipeline.Source, format string) (pipeline.FormatSpec, error) {
+	if format == "" {
+		return runner.SniffObject(ctx, reg, src)
+	}
+	spec, ok := reg.Format(format)
+	if !ok {
+		var names []string
+		for _, f := range reg.Formats() {
+			names = append(names, f.Format.Name())
+		}
+		return spec, &pipeline.Issue{Message: fmt.Sprintf("unknown format %q: known are %s", format, strings.Join(names, ", ")), Suggestion: pipeline.Nearest(format, names)}
+	}
+	return spec, nil
 }
 
 // selectTables fills the selection from table and column globs and binds the
@@ -173,6 +181,9 @@ func (c *catter) selectTables(desc *pipeline.Description) error {
 		}
 		if len(c.shown[info.Table.Name]) == 0 {
 			continue
+		}
+		if c.opt.Output != "parquet" && !c.opt.Inline {
+			ts.Payloads = referable(info.Table, c.shown[info.Table.Name], need)
 		}
 		c.sel.Tables = append(c.sel.Tables, ts)
 	}
@@ -331,7 +342,12 @@ func (c *catter) bind(b *pipeline.Batch) (*boundTable, error) {
 			return nil, fmt.Errorf("table %s: the decoder did not deliver column %s: %w", b.Table.Name, name, pipeline.ErrSchema)
 		}
 		t.columns = append(t.columns, at)
-		fields = append(fields, t.table.Schema.Field(at))
+		f, beside := markReferred(t.table.Schema.Field(at), t.table)
+		fields = append(fields, f)
+		for _, b := range beside {
+			t.columns = append(t.columns, t.table.Column(b.Name))
+			fields = append(fields, b)
+		}
 	}
 	t.printed = b.Table.With(arrow.NewSchema(fields, nil))
 	if c.opt.Filter != nil {

@@ -31,15 +31,15 @@ func (n *ndjsonWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
 	if n.tables {
 		head = appendString(append(head, `"_table":`...), b.Table.Name)
 	}
-	cells := make([]cellWriter, b.Record.NumCols())
-	keys := make([][]byte, len(cells))
-	for i := range cells {
-		w, err := newCellWriter(b.Record.Column(i))
+	shown := shownColumns(b.Record.Schema())
+	cells, keys := make([]cellWriter, len(shown)), make([][]byte, len(shown))
+	for i, name := range shown {
+		w, _, err := columnWriter(b, name)
 		if err != nil {
-			return nil, fmt.Errorf("table %s: column %s: %w", b.Table.Name, b.Record.ColumnName(i), err)
+			return nil, err
 		}
 		cells[i] = w
-		keys[i] = append(appendString(nil, b.Record.ColumnName(i)), ':')
+		keys[i] = append(appendString(nil, name), ':')
 	}
 	return func(row int) error {
 		buf := append(append(n.buf[:0], '{'), head...)
@@ -72,7 +72,7 @@ func (c *csvWriter) head(t *pipeline.Table) error {
 		return nil
 	}
 	c.headed = true
-	names := t.ColumnNames()
+	names := shownColumns(t.Schema)
 	if c.header == nil {
 		c.header = names
 		return c.w.Write(names)
@@ -87,18 +87,23 @@ func (c *csvWriter) Bind(b *pipeline.Batch) (func(int) error, error) {
 	if err := c.head(b.Table); err != nil {
 		return nil, err
 	}
-	cells := make([]cellWriter, b.Record.NumCols())
-	for i := range cells {
-		w, err := newCellWriter(b.Record.Column(i))
-		if err != nil {
-			return nil, fmt.Errorf("table %s: column %s: %w", b.Table.Name, b.Record.ColumnName(i), err)
+	shown := shownColumns(b.Record.Schema())
+	row := make([]string, len(shown))
+	cells, arrays, uris := make([]cellWriter, len(shown)), make([]arrow.Array, len(shown)), make([]arrow.Array, len(shown))
+	for i, name := range shown {
+		var err error
+		if cells[i], uris[i], err = columnWriter(b, name); err != nil {
+			return nil, err
 		}
-		cells[i] = w
+		arrays[i] = b.Record.Column(b.Record.Schema().FieldIndices(name)[0])
 	}
-	row := make([]string, len(cells))
 	return func(i int) error {
 		for j, w := range cells {
-			row[j] = csvCell(b.Record.Column(j), i, w)
+			if uris[j] != nil && !uris[j].IsNull(i) {
+				row[j] = string(w(nil, i))
+			} else {
+				row[j] = csvCell(arrays[j], i, w)
+			}
 		}
 		if len(row) == 1 && row[0] == "" {
 			// An empty line is no record to those who read CSV.

@@ -35,11 +35,13 @@ func (g *Graph) Bind(tables map[string][]*StreamTable) (*Bound, error) {
 		need := first.backward(first.sinkNeeds(), whole)
 		sources, pruned := prune(first.Sources, need)
 		if !pruned {
-			return first, nil
+			first.need = need
+			return first.withBytes(), nil
 		}
 		second, err := g.forward(sources)
 		if err == nil {
-			return second, nil
+			second.need = second.backward(second.sinkNeeds(), whole)
+			return second.withBytes(), nil
 		}
 		if err.node < 0 || whole[err.node] {
 			return nil, err.cause()
@@ -290,6 +292,14 @@ func bindStage(s pipeline.Stage, in []*pipeline.Table, as string, taken map[*pip
 		return orig, nil
 	}
 	b.Open = func(opt pipeline.ProcessOptions) (pipeline.Processor, error) {
+		if needed := opt.Needed; needed != nil {
+			opt.Needed = func(t *pipeline.Table) []bool {
+				if o := own[t]; o != nil {
+					t = o
+				}
+				return needed(t)
+			}
+		}
 		p, err := orig.Open(opt)
 		if err != nil {
 			return nil, err
@@ -363,6 +373,10 @@ func bindSink(s pipeline.Sink, in []*pipeline.Table, as string) (*pipeline.SinkB
 		t.Reads = slices.Clone(t.Reads)
 		for j := range t.Reads {
 			t.Reads[j].Table = original(flowing, t.Reads[j].Table)
+		}
+		t.Bytes = slices.Clone(t.Bytes)
+		for j := range t.Bytes {
+			t.Bytes[j].Table = original(flowing, t.Bytes[j].Table)
 		}
 		b.Tables[i] = t
 	}

@@ -351,3 +351,26 @@ func BenchmarkBind(b *testing.B) {
 		}
 	}
 }
+
+// TestNeeded: a stage can ask which of its columns anybody looks at.
+func TestNeeded(t *testing.T) {
+	b := mustBind(t, mustBuild(t, `
+pipeline: p
+inputs: {d: {uri: x}}
+stages:
+  pass: {use: filter, from: d, where: pose.x, as: "all_{table}"}
+  some: {use: choose, from: pass, keep: [pose.y]}
+outputs:
+  o: {use: lake, from: some, uri: y}`), odom())
+	for _, n := range b.Nodes[:2] {
+		out := n.Out[0]
+		for i, need := range b.Needed(out) {
+			if name := out.Schema.Field(i).Name; need != (name == "pose.y") {
+				t.Errorf("%s: column %s is needed: %v", n.Name, name, need)
+			}
+		}
+	}
+	if need := (&Bound{}).Needed(odom()); need != nil {
+		t.Errorf("of a graph that nobody bound: %v", need)
+	}
+}

@@ -85,6 +85,11 @@ func buildOne(ctx context.Context, p *config.Pipeline, reg *pipeline.Registry, e
 		return g, nil
 	}
 	for _, n := range g.nodes {
+		if n.Config == nil {
+			return g, nil // a component that nobody knows, as was said when it was loaded
+		}
+	}
+	for _, n := range g.nodes {
 		n.print = n.makePrint()
 	}
 	return g, nil
@@ -347,9 +352,7 @@ func (b *build) formats(in *config.Input, env pipeline.Env) (*inputFormats, erro
 			b.issues.Addf(s.Pos, s.Path, "%v", err)
 		}
 	}
-	for _, s := range rec.sides {
-		out.sides = append(out.sides, s.SHA256)
-	}
+	out.sides = append(out.sides, rec.sides...)
 	slices.Sort(out.sides)
 	return out, nil
 }
@@ -367,9 +370,22 @@ func report(issues *pipeline.Issues, n *node, err error) {
 func (r *recorder) LoadTable(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable, error) {
 	t, err := r.Env.LoadTable(ctx, uri)
 	if err == nil {
-		r.mu.Lock()
-		r.sides = append(r.sides, t)
-		r.mu.Unlock()
+		r.note(t.SHA256)
 	}
 	return t, err
+}
+
+// LoadFile notes what was loaded.
+func (r *recorder) LoadFile(ctx context.Context, uri pipeline.Text) (*pipeline.SideFile, error) {
+	f, err := r.Env.LoadFile(ctx, uri)
+	if err == nil {
+		r.note(f.SHA256)
+	}
+	return f, err
+}
+
+func (r *recorder) note(hash string) {
+	r.mu.Lock()
+	r.sides = append(r.sides, hash)
+	r.mu.Unlock()
 }

@@ -274,6 +274,12 @@ func (e fakeEnv) LoadTable(_ context.Context, uri pipeline.Text) (*pipeline.Side
 	return &pipeline.SideTable{URI: uri.Value, SHA256: e.content, Table: table(uri.Value, "key:text", "temperature:float")}, nil
 }
 
+func (fakeEnv) LoadFile(context.Context, pipeline.Text) (*pipeline.SideFile, error) {
+	return nil, pipeline.ErrNotLoaded
+}
+
+func (fakeEnv) Warn(*pipeline.Issue) {}
+
 func testRegistry() *pipeline.Registry {
 	r := new(pipeline.Registry)
 	r.AddFormat(pipeline.FormatSpec{Format: logFormat{}, Extensions: []string{"mlog"}, Behaviour: 1})

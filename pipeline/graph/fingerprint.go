@@ -26,6 +26,8 @@ type tablePrint struct {
 	Alias   string         `json:"alias,omitempty"`
 	Clock   pipeline.Clock `json:"clock,omitzero"`
 	Columns [][2]string    `json:"columns,omitempty"` // name, type
+	// Payloads are the names and marks of payload columns that are referred to.
+	Payloads [][2]string `json:"payloads,omitempty"`
 }
 
 type nodePrint struct {
@@ -74,9 +76,7 @@ func (n *node) makePrint() nodePrint {
 	} else {
 		p.Config = config.Canonical(n.Config)
 	}
-	for _, s := range n.sides {
-		p.Sides = append(p.Sides, s.SHA256)
-	}
+	p.Sides = append(p.Sides, n.sides...)
 	slices.Sort(p.Sides)
 	return p
 }
@@ -178,6 +178,10 @@ func (f *fingerprinter) source(s *BoundSource, st *StreamTable) string {
 	for i, field := range st.Stream.Schema.Fields() {
 		if need[i] {
 			p.Columns = append(p.Columns, [2]string{field.Name, field.Type.String()})
+			if _, _, refers := pipeline.PayloadOf(st.Stream.Schema, i); refers {
+				mark, _ := field.Metadata.GetValue(pipeline.MetaPayload)
+				p.Payloads = append(p.Payloads, [2]string{field.Name, mark})
+			}
 		}
 	}
 	return hash(p)

@@ -45,7 +45,7 @@ type node struct {
 	stage     pipeline.Stage // nil for an output, and where it could not be made
 	sink      pipeline.Sink  // nil for a stage, and where it could not be made
 	from      []ref
-	sides     []*pipeline.SideTable // loaded while it was made
+	sides     []string // content hashes of what was loaded while it was made
 	print     nodePrint
 }
 
@@ -67,6 +67,19 @@ type Bound struct {
 	Formats map[string]string
 
 	madeBy map[*pipeline.Table]origin
+	need   needs
+}
+
+// Needed tells which columns of a table that a stage makes reach an output, or
+// decide about rows that do; nil: all of them.
+func (b *Bound) Needed(t *pipeline.Table) []bool {
+	if b.need == nil {
+		return nil
+	}
+	if need, ok := b.need[t]; ok {
+		return need
+	}
+	return make([]bool, t.Schema.NumFields())
 }
 
 // origin is where a table comes from: output of Nodes[node], or of
@@ -104,11 +117,11 @@ type Port struct {
 	Tables []*pipeline.Table
 }
 
-// recorder notes which side tables a component loads.
+// recorder notes which side data a component loads, by content hash.
 type recorder struct {
 	pipeline.Env
 	mu    sync.Mutex
-	sides []*pipeline.SideTable
+	sides []string
 }
 
 // Sinks lists the outputs with what they write to.

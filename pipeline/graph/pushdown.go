@@ -23,13 +23,41 @@ func (n needs) all(t *pipeline.Table) {
 	}
 }
 
-// sinkNeeds is what the outputs need: every column of their tables.
+// refer adds a column.
+func (n needs) refer(r pipeline.ColumnRef) {
+	if r.Table == nil {
+		return
+	}
+	if i := r.Table.Column(r.Column); i >= 0 {
+		n.of(r.Table)[i] = true
+	}
+}
+
+// sinkNeeds is what the outputs need: the columns that theirs come from, and
+// those that they read besides.
 func (b *Bound) sinkNeeds() needs {
 	need := make(needs)
 	for _, n := range b.Nodes {
-		if n.Sink != nil {
-			for _, t := range n.In {
-				need.all(t)
+		if n.Sink == nil {
+			continue
+		}
+		for _, t := range n.Sink.Tables {
+			if t.Columns == nil {
+				for _, in := range t.Inputs {
+					need.all(in)
+				}
+				continue
+			}
+			for _, in := range t.Inputs {
+				need.of(in)
+			}
+			for _, d := range t.Columns {
+				for _, r := range d.Inputs {
+					need.refer(r)
+				}
+			}
+			for _, r := range t.Reads {
+				need.refer(r.ColumnRef)
 			}
 		}
 	}
@@ -85,14 +113,6 @@ func (b *Bound) upstream(need needs, t *pipeline.Table) needs {
 // demand adds what node n needs to make an output, and returns the tables it
 // makes it from.
 func (n *BoundNode) demand(o pipeline.Output, need needs) []*pipeline.Table {
-	refer := func(r pipeline.ColumnRef) {
-		if r.Table == nil {
-			return
-		}
-		if i := r.Table.Column(r.Column); i >= 0 {
-			need.of(r.Table)[i] = true
-		}
-	}
 	inputs := n.inputsOf(o)
 	for _, t := range inputs {
 		need.of(t)
@@ -103,11 +123,11 @@ func (n *BoundNode) demand(o pipeline.Output, need needs) []*pipeline.Table {
 			continue
 		}
 		for _, r := range d.Inputs {
-			refer(r)
+			need.refer(r)
 		}
 	}
 	for _, r := range o.Reads {
-		refer(r.ColumnRef)
+		need.refer(r.ColumnRef)
 	}
 	return inputs
 }

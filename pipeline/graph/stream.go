@@ -37,6 +37,9 @@ type StreamTable struct {
 	// Clock is the declared clock, with its native column; zero when the table
 	// has none of those declared.
 	Clock pipeline.Clock
+	// Payloads are those of Columns that have columns beside them in Stream. A
+	// column beside one is filled by that of the same name behind Columns.
+	Payloads []pipeline.PayloadSelection
 }
 
 // Attributes lists the attributes that an input's tables begin with: captures
@@ -120,7 +123,9 @@ func StreamTables(in *config.Input, native []*pipeline.Table, attributes []strin
 	for _, t := range native {
 		for _, s := range sel {
 			if s.key == "" || s.match.Match(t.Name) {
-				out = append(out, streamTable(in, t, s, attributes, &issues))
+				st := streamTable(in, t, s, attributes, &issues)
+				checkPayloads(out, st, s, &issues)
+				out = append(out, st)
 			}
 		}
 	}
@@ -187,7 +192,19 @@ func streamTable(in *config.Input, t *pipeline.Table, s selector, attributes []s
 		if f.Name = freeName(f.Name, taken); f.Name != from {
 			f.Metadata = withMeta(f.Metadata, pipeline.MetaSource, from)
 		}
+		p, ok := payloadOf(in, s, f, from, t, taken)
+		if !ok {
+			add(f, from)
+			continue
+		}
+		st.Payloads = append(st.Payloads, p)
+		f.Nullable = true
+		f.Metadata = withMeta(f.Metadata, pipeline.MetaPayload, pipeline.PayloadMark(p.Policy, p.Above))
 		add(f, from)
+		beside := pipeline.PayloadFields(from, p.Policy)
+		for i, b := range pipeline.PayloadFields(f.Name, p.Policy) {
+			add(b, beside[i].Name)
+		}
 	}
 	stream := *t
 	stream.Input = in.Name
@@ -356,6 +373,13 @@ func (st *StreamTable) prune(need []bool, clockWindow bool) *StreamTable {
 		}
 	}
 	wanted := c.From
+	c.Payloads = nil
+	for _, p := range st.Payloads {
+		if slices.ContainsFunc(pipeline.PayloadFields(p.Column, p.Policy), func(f arrow.Field) bool { return slices.Contains(c.From, f.Name) }) {
+			c.Payloads = append(c.Payloads, p)
+			wanted = append(slices.Clone(wanted), p.Column)
+		}
+	}
 	if clockWindow && st.Clock.Column != "" {
 		wanted = append(slices.Clone(wanted), st.Clock.Column)
 	}
@@ -390,6 +414,9 @@ func (s *BoundSource) Selection() []pipeline.TableSelection {
 		}
 		at[t.Native] = len(out)
 		out = append(out, pipeline.TableSelection{Table: t.Native, Columns: t.Columns})
+	}
+	for i := range out {
+		out[i].Payloads = s.Payloads(out[i].Table.Name)
 	}
 	return out
 }

@@ -32,6 +32,7 @@ type SourceEntry struct {
 	Lost       int64            `json:"lost,omitempty"`
 	LostBytes  int64            `json:"lost_bytes,omitempty"`
 	Bytes      int64            `json:"bytes"`
+	pipeline.PayloadCounts
 	// Raw means that the messages were not decoded but kept as bytes.
 	Raw bool `json:"raw,omitempty"`
 }
@@ -47,6 +48,8 @@ type NodeEntry struct {
 	Filtered int64            `json:"filtered,omitempty"`
 	Absorbed int64            `json:"absorbed,omitempty"`
 	Rejected map[string]int64 `json:"rejected,omitempty"`
+	// Noted counts what changes no number of rows.
+	Noted map[string]int64 `json:"noted,omitempty"`
 }
 
 // EdgeEntry is one table on one edge of the graph.
@@ -83,6 +86,7 @@ type Totals struct {
 	NullCells  int64 `json:"null_cells"`
 	// Raw counts those of Decoded that were kept as bytes.
 	Raw int64 `json:"raw"`
+	pipeline.PayloadCounts
 }
 
 func sum(m map[string]int64) int64 {
@@ -107,6 +111,7 @@ func (l *Ledger) Totals() Totals {
 		}
 		t.Lost += max(s.Lost, 0) // an index may also promise too little
 		t.LostBytes += s.LostBytes
+		t.PayloadCounts.Add(s.PayloadCounts)
 	}
 	for _, n := range l.Nodes {
 		t.Filtered += n.Filtered

@@ -25,8 +25,12 @@ type Trace struct {
 // TraceFile finds the commit record that a file of a lake belongs to. The
 // lake is the nearest parent of the file that holds commit records.
 func TraceFile(ctx context.Context, open func(context.Context, string) (pipeline.Store, error), uri string) (*Trace, error) {
-	slot, _, ok := strings.Cut(path.Base(uri), "-")
-	if !ok || !strings.HasSuffix(uri, ".parquet") {
+	name := path.Base(uri)
+	if ext := path.Ext(name); ext != ".parquet" && ext != ".mp4" {
+		name = path.Base(path.Dir(uri)) // of objects, the directory tells
+	}
+	slot, _, ok := strings.Cut(name, "-")
+	if !ok {
 		return nil, fmt.Errorf("%s: not the name of a lake file, <slot>-<revision>-<part>.parquet: %w", uri, pipeline.ErrUnsupported)
 	}
 	if !strings.Contains(uri, "://") {
@@ -96,7 +100,7 @@ func traceIn(ctx context.Context, st pipeline.Store, slot, key string) (*Trace, 
 		}
 		for _, t := range c.Tables {
 			for _, f := range t.Files {
-				if f.Key == key {
+				if f.Key == key || strings.HasSuffix(f.Key, "/") && strings.HasPrefix(key, f.Key) {
 					return &Trace{Lake: st.Root(), File: f, Table: t, Commit: c}, nil
 				}
 			}

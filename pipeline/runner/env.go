@@ -23,10 +23,14 @@ const maxSideBytes = 256 << 20
 type Env struct {
 	Registry *pipeline.Registry
 	Open     func(ctx context.Context, uri string) (pipeline.Store, error)
-	Load     bool // side tables may be read
+	Load     bool // side data may be read
+	// Warned is told each warning once; nil: nobody is.
+	Warned func(*pipeline.Issue)
 
-	mu    sync.Mutex
-	sides map[string]*pipeline.SideTable
+	mu     sync.Mutex
+	sides  map[string]*pipeline.SideTable
+	files  map[string]*pipeline.SideFile
+	warned map[string]bool
 }
 
 // OpenStore opens the store at a URI or path.
@@ -55,14 +59,61 @@ func (e *Env) LoadTable(ctx context.Context, uri pipeline.Text) (*pipeline.SideT
 	return t, nil
 }
 
-func (e *Env) load(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable, error) {
+// LoadFile reads a small object whole, once for all that ask for it.
+func (e *Env) LoadFile(ctx context.Context, uri pipeline.Text) (*pipeline.SideFile, error) {
+	if !e.Load {
+		return nil, pipeline.ErrNotLoaded
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.files[uri.Value]; f != nil {
+		return f, nil
+	}
+	src, err := e.find(ctx, uri, "file")
+	if err != nil {
+		return nil, err
+	}
+	r, err := src.Reader(ctx, 0, -1)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", src.Object().URI, err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", src.Object().URI, err)
+	}
+	f := &pipeline.SideFile{URI: strings.TrimSuffix(src.Object().URI, "/"), Data: data, SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}
+	if e.files == nil {
+		e.files = make(map[string]*pipeline.SideFile)
+	}
+	e.files[uri.Value] = f
+	return f, nil
+}
+
+// Warn passes a warning on, each once.
+func (e *Env) Warn(issue *pipeline.Issue) {
+	e.mu.Lock()
+	text := issue.Error()
+	again := e.warned[text]
+	if e.warned == nil {
+		e.warned = make(map[string]bool)
+	}
+	e.warned[text] = true
+	e.mu.Unlock()
+	if e.Warned != nil && !again {
+		e.Warned(issue)
+	}
+}
+
+// find opens the only object that uri names. what it is, is for errors.
+func (e *Env) find(ctx context.Context, uri pipeline.Text, what string) (pipeline.Source, error) {
 	pat, err := store.ParsePattern(uri.Value)
 	if err != nil {
 		return nil, uri.Issuef(0, "%v", err)
 	}
 	st, err := e.Open(ctx, pat.Root())
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", uri.Value, err)
+		return nil, fmt.Errorf("%s %s: %w", what, uri.Value, err)
 	}
 	var objects []pipeline.Object
 	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
@@ -71,21 +122,30 @@ func (e *Env) load(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable,
 		return nil
 	}); err != nil {
 		if errors.Is(err, pipeline.ErrNotFound) {
-			return nil, uri.Issuef(0, "there is no table at %s", uri.Value)
+			return nil, uri.Issuef(0, "there is no %s at %s", what, uri.Value)
 		}
-		return nil, fmt.Errorf("table %s: %w", uri.Value, err)
+		return nil, fmt.Errorf("%s %s: %w", what, uri.Value, err)
 	}
 	if len(objects) != 1 {
-		return nil, uri.Issuef(0, "%s matches %d objects, but a side table is one", uri.Value, len(objects))
+		return nil, uri.Issuef(0, "%s matches %d objects, but a side %s is one", uri.Value, len(objects), what)
 	}
 	obj := objects[0]
 	if obj.Size > maxSideBytes {
-		return nil, uri.Issuef(0, "%s has %d bytes; a side table is held in memory and may have %d", obj.URI, obj.Size, maxSideBytes)
+		return nil, uri.Issuef(0, "%s has %d bytes; a side %s is held in memory and may have %d", obj.URI, obj.Size, what, maxSideBytes)
 	}
 	src, err := st.Open(ctx, obj)
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", obj.URI, err)
+		return nil, fmt.Errorf("%s %s: %w", what, obj.URI, err)
 	}
+	return src, nil
+}
+
+func (e *Env) load(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable, error) {
+	src, err := e.find(ctx, uri, "table")
+	if err != nil {
+		return nil, err
+	}
+	obj := src.Object()
 	sum, err := contentHash(ctx, src)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", obj.URI, err)

@@ -275,7 +275,7 @@ func (n *nodeRun) runStage() (err error) {
 	}()
 	workerTask := make([]*task, n.workers)
 	for i := range procs {
-		opt := pipeline.ProcessOptions{Allocator: x.alloc, Reject: func(r pipeline.BadRow) error {
+		opt := pipeline.ProcessOptions{Allocator: x.alloc, Needed: x.bound.Needed, Reject: func(r pipeline.BadRow) error {
 			t := workerTask[i]
 			r.Raw = nil
 			t.bad = append(t.bad, r)
@@ -392,6 +392,12 @@ func (n *nodeRun) pass(t *task) error {
 			entry.Rejected = make(map[string]int64)
 		}
 		entry.Rejected[reason] += c
+	}
+	for what, c := range t.acct.Noted {
+		if entry.Noted == nil {
+			entry.Noted = make(map[string]int64)
+		}
+		entry.Noted[what] += c
 	}
 	for i, el := range t.out {
 		if el.Batch != nil {

@@ -30,8 +30,14 @@ type Garbage struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// lakeFile is the name of a file that a unit writes: slot, revision, part.
-var lakeFile = regexp.MustCompile(`^[0-9a-f]{16}-[0-9a-f]{12}-[0-9]{5}\.parquet$`)
+// lakeFile ends the key of what a unit writes: slot, revision and part, or the
+// number of an object in a directory of slot and revision.
+var lakeFile = regexp.MustCompile(`(^|/)[0-9a-f]{16}-[0-9a-f]{12}(-[0-9]{5}\.(parquet|mp4)|/[0-9]{12}\.(png|jpg))$`)
+
+// refersTo reports whether one of keys is key, or the directory it lies in.
+func refersTo(keys map[string]bool, key string) bool {
+	return keys[key] || keys[path.Dir(key)+"/"]
+}
 
 // CollectGarbage finds what no commit record in force refers to: files of
 // superseded revisions, files without any record (of a process that died
@@ -56,10 +62,10 @@ func CollectGarbage(ctx context.Context, st pipeline.Store, opt GCOptions) ([]Ga
 	var out []Garbage
 	for _, o := range objects.files {
 		switch {
-		case live[o.Key] || objects.elsewhere(o.Key):
-		case old[o.Key]:
+		case refersTo(live, o.Key) || objects.elsewhere(o.Key):
+		case refersTo(old, o.Key):
 			out = append(out, Garbage{Kind: "superseded", Key: o.Key, Bytes: o.Size})
-		case lakeFile.MatchString(path.Base(o.Key)), strings.HasPrefix(o.Key, lineage.QuarantineDir+"/"):
+		case lakeFile.MatchString(o.Key), strings.HasPrefix(o.Key, lineage.QuarantineDir+"/"):
 			out = append(out, Garbage{Kind: "orphan", Key: o.Key, Bytes: o.Size})
 		}
 	}
@@ -128,7 +134,7 @@ func lakeObjects(ctx context.Context, st pipeline.Store) (*objects, error) {
 			if !strings.HasPrefix(o.Key, lineage.RunsDir+"/") {
 				l.files = append(l.files, o)
 			}
-		case lakeFile.MatchString(path.Base(o.Key)):
+		case lakeFile.MatchString(o.Key):
 			l.files = append(l.files, o)
 		}
 		return nil

@@ -275,7 +275,7 @@ func (l *lake) sweepSlot(ctx context.Context, commits, claims []lineage.CommitKe
 			if keep[key] {
 				continue
 			}
-			if err := l.store.Delete(ctx, key); err != nil {
+			if err := l.remove(ctx, key); err != nil {
 				return fmt.Errorf("removing superseded file: %w", err)
 			}
 			out.Files = append(out.Files, key)
@@ -319,6 +319,24 @@ func (l *lake) sweepSlot(ctx context.Context, commits, claims []lineage.CommitKe
 		}
 	}
 	return nil
+}
+
+// remove deletes a file, or all objects of a directory.
+func (l *lake) remove(ctx context.Context, key string) error {
+	if !strings.HasSuffix(key, "/") {
+		return l.store.Delete(ctx, key)
+	}
+	var keys []string
+	err := l.store.List(ctx, key, func(o pipeline.Object) error {
+		keys = append(keys, o.Key)
+		return nil
+	})
+	for _, k := range keys {
+		if err == nil {
+			err = l.store.Delete(ctx, k)
+		}
+	}
+	return err
 }
 
 // keepClaimed adds the files of claims that follow a record: another process

@@ -92,6 +92,9 @@ func (r *Runner) findLake(ctx context.Context, in *config.Input) ([]*Recording, 
 				continue
 			}
 			for _, f := range t.Files {
+				if !strings.HasSuffix(f.Key, ".parquet") {
+					continue // objects that the rows tell of
+				}
 				files[f.Key] = f
 				tables[t.Name] = true
 			}
@@ -151,7 +154,7 @@ func (r *Runner) retire(ctx context.Context, units []*Unit) error {
 				continue
 			}
 			for _, key := range append(c.Keys(), keys[i].key.String(), keys[i].key.ClaimKey()) {
-				if err := l.store.Delete(ctx, key); err != nil {
+				if err := l.remove(ctx, key); err != nil {
 					return fmt.Errorf("removing what unit %s wrote: %w", c.Unit, err)
 				}
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -335,6 +337,7 @@ func addTotals(a *lineage.Totals, b lineage.Totals) {
 	a.Lost += b.Lost
 	a.LostBytes += b.LostBytes
 	a.NullCells += b.NullCells
+	a.PayloadCounts.Add(b.PayloadCounts)
 	a.Raw += b.Raw
 }
 
@@ -424,6 +427,11 @@ func (r *Runner) settle(ctx context.Context, sum *Summary) error {
 // SniffObject finds the format of an object by a look at its name and its
 // first bytes.
 func SniffObject(ctx context.Context, reg *pipeline.Registry, src pipeline.Source) (pipeline.FormatSpec, error) {
+	if parts := pipeline.Parts(src); len(parts) > 1 {
+		if f, ok, err := assembler(ctx, reg, parts); ok || err != nil {
+			return f, err
+		}
+	}
 	head := make([]byte, min(4096, src.Object().Size))
 	if n, err := src.ReadAt(ctx, head, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(head)) {
 		return pipeline.FormatSpec{}, fmt.Errorf("reading the start of %s: %w", src.Object().URI, err)
@@ -436,4 +444,29 @@ func SniffObject(ctx context.Context, reg *pipeline.Registry, src pipeline.Sourc
 		return f, fmt.Errorf("%s: offset 0: no known format begins with % x: %w", src.Object().URI, head[:min(len(head), 8)], pipeline.ErrUnsupported)
 	}
 	return f, nil
+}
+
+// assembler finds the format that says that objects belong together: what the
+// first of them begins with need not tell.
+func assembler(ctx context.Context, reg *pipeline.Registry, parts []pipeline.Source) (pipeline.FormatSpec, bool, error) {
+	objects := make([]pipeline.Object, len(parts))
+	for i, p := range parts {
+		objects[i] = p.Object()
+	}
+	slices.SortFunc(objects, func(a, b pipeline.Object) int { return strings.Compare(a.Key, b.Key) })
+	folder := func(context.Context, string) ([]pipeline.Object, error) { return objects, nil }
+	for _, f := range reg.Formats() {
+		a, ok := f.Format.(pipeline.Assembler)
+		if !ok {
+			continue
+		}
+		found, err := a.Assemble(ctx, objects, folder)
+		if err != nil {
+			return f, false, err
+		}
+		if len(found) == 1 && len(found[0].Objects) == len(objects) {
+			return f, true, nil
+		}
+	}
+	return pipeline.FormatSpec{}, false, nil
 }

@@ -2,8 +2,12 @@ package runner
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 )
 
@@ -16,14 +20,18 @@ type sinkRun struct {
 	lake    map[*pipeline.Table]string  // lake table of each stream
 	entries map[string]*lineage.SinkEntry
 	files   []pipeline.File
+	refers  map[*pipeline.Table]map[int]int // thresholds of payload columns
 }
 
 func newSinkRun(n *nodeRun, w pipeline.SinkWriter) *sinkRun {
 	s := &sinkRun{node: n, writer: w, mergers: make(map[*pipeline.Table]*merger),
-		lake: make(map[*pipeline.Table]string), entries: make(map[string]*lineage.SinkEntry)}
+		lake: make(map[*pipeline.Table]string), refers: make(map[*pipeline.Table]map[int]int), entries: make(map[string]*lineage.SinkEntry)}
 	for _, t := range n.Sink.Tables {
 		for _, in := range t.Inputs {
 			s.lake[in] = t.Name
+			if at := referred(in, t.Bytes); at != nil {
+				s.refers[in] = at
+			}
 		}
 		s.entries[t.Name] = &lineage.SinkEntry{Sink: n.Name, Table: t.Name}
 		if len(t.Inputs) > 1 {
@@ -103,9 +111,52 @@ func (s *sinkRun) take(el pipeline.Element) error {
 	return m.release(s.write)
 }
 
+// refer takes payloads out of a batch whose output did not ask for their bytes:
+// they are there because another consumer did.
+func (s *sinkRun) refer(b *pipeline.Batch) (*pipeline.Batch, error) {
+	limits := s.refers[b.Table]
+	if limits == nil {
+		return b, nil
+	}
+	cols := slices.Clone(b.Record.Columns())
+	for i, above := range limits {
+		a, ok := cols[i].(*arrow.Binary)
+		if !ok {
+			return nil, fmt.Errorf("output %s: column %d of table %s is no binary: %w", s.node.Name, i, b.Table.Name, pipeline.ErrSchema)
+		}
+		short := column.Shorten(s.node.exec.alloc, a, above)
+		defer short.Release()
+		cols[i] = short
+	}
+	out := &pipeline.Batch{Table: b.Table, Record: arrow.NewRecord(b.Record.Schema(), cols, b.Record.NumRows()), Origin: b.Origin}
+	b.Release()
+	return out, nil
+}
+
+// referred are the columns of a table whose payloads an output does not want,
+// with their thresholds.
+func referred(t *pipeline.Table, wanted []pipeline.ColumnRef) map[int]int {
+	var out map[int]int
+	for i, f := range t.Schema.Fields() {
+		_, above, ok := pipeline.PayloadOf(t.Schema, i)
+		if !ok || slices.Contains(wanted, pipeline.ColumnRef{Table: t, Column: f.Name}) {
+			continue
+		}
+		if out == nil {
+			out = make(map[int]int)
+		}
+		out[i] = int(min(above, math.MaxInt32))
+	}
+	return out
+}
+
 func (s *sinkRun) write(b *pipeline.Batch) error {
 	e := s.entries[s.lake[b.Table]]
 	e.Received += int64(b.Rows())
+	b, err := s.refer(b)
+	if err != nil {
+		return err
+	}
 	var acct pipeline.Account
 	if err := s.writer.Write(s.node.exec.ctx, b, &acct); err != nil {
 		return fmt.Errorf("output %s: table %s: %w", s.node.Name, e.Table, err)

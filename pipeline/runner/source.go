@@ -207,7 +207,7 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 				cols = append(cols, c)
 			}
 		}
-		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols, Latched: info.Latched})
+		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols, Latched: info.Latched, Payloads: s.bound.Payloads(r.name(info.Table.Name))})
 	}
 	return sel, streams
 }
@@ -237,6 +237,7 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 		e.Lost += c.Lost
 		e.LostBytes += c.LostBytes
 		e.Bytes += c.Bytes
+		e.PayloadCounts.Add(c.Payloads)
 		e.Rejected = addCounts(e.Rejected, c.Rejected)
 		e.NullCells = addCounts(e.NullCells, c.NullCells)
 		if c.Indexed >= 0 {

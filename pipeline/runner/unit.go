@@ -399,7 +399,7 @@ func (u *unitRun) ledger() lineage.Ledger {
 				l.Nodes = append(l.Nodes, *e)
 			}
 		}
-		if e := n.entries[nil]; e != nil && (e.Out > 0 || e.Created > 0) {
+		if e := n.entries[nil]; e != nil && (e.Out > 0 || e.Created > 0 || e.Filtered > 0 || e.Absorbed > 0 || len(e.Rejected) > 0) {
 			l.Nodes = append(l.Nodes, *e)
 		}
 	}

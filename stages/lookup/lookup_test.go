@@ -32,6 +32,12 @@ func (e env) LoadTable(_ context.Context, uri pipeline.Text) (*pipeline.SideTabl
 	return e.side, nil
 }
 
+func (env) LoadFile(context.Context, pipeline.Text) (*pipeline.SideFile, error) {
+	return nil, pipeline.ErrNotLoaded
+}
+
+func (env) Warn(*pipeline.Issue) {}
+
 // vehicles as a CSV gives them: all texts.
 func vehicles(rows ...[]any) *pipeline.SideTable {
 	t := rowtest.Table("vehicles", rowtest.F("id", arrow.StringType), rowtest.F("fleet", arrow.StringType),

@@ -68,6 +68,41 @@ duration since_start
 uint16[] wheel_ticks
 `},
 	{"sensor_msgs/CompressedImage", "Header header\nstring format\nuint8[] data\n"},
+	{"sensor_msgs/Image", "Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\nuint8[] data\n"},
+	{"sensor_msgs/PointField", `uint8 INT8    = 1
+uint8 UINT8   = 2
+uint8 INT16   = 3
+uint8 UINT16  = 4
+uint8 INT32   = 5
+uint8 UINT32  = 6
+uint8 FLOAT32 = 7
+uint8 FLOAT64 = 8
+string name
+uint32 offset
+uint8  datatype
+uint32 count
+`},
+	{"sensor_msgs/PointCloud2", `Header header
+uint32 height
+uint32 width
+PointField[] fields
+bool is_bigendian
+uint32 point_step
+uint32 row_step
+uint8[] data
+bool is_dense
+`},
+	{"sensor_msgs/LaserScan", `Header header
+float32 angle_min
+float32 angle_max
+float32 angle_increment
+float32 time_increment
+float32 scan_time
+float32 range_min
+float32 range_max
+float32[] ranges
+float32[] intensities
+`},
 	{"diagnostic_msgs/KeyValue", "string key\nstring value\n"},
 	{"diagnostic_msgs/DiagnosticStatus", `byte OK=0
 byte WARN=1
@@ -79,6 +114,7 @@ string message
 string hardware_id
 KeyValue[] values
 `},
+	{"can_msgs/Frame", "Header header\nuint32 id\nbool is_rtr\nbool is_extended\nbool is_error\nuint8 dlc\nuint8[8] data\n"},
 	{"diagnostic_msgs/DiagnosticArray", "Header header\nDiagnosticStatus[] status\n"},
 }
 

@@ -64,6 +64,10 @@ func TestSumsOfKnownTypes(t *testing.T) {
 		"sensor_msgs/Imu":                 "6a62c6daae103f4ff57a132d6f95cec2",
 		"sensor_msgs/CompressedImage":     "8f7a12909da2c9d3332d540a0977563f",
 		"nav_msgs/Odometry":               "cd5e73d190d741a2f92e81eda573aca7",
+		"sensor_msgs/Image":               "060021388200f6f0f447d0fcd9c64743",
+		"sensor_msgs/PointField":          "268eacb2962780ceac86cbd17e328150",
+		"sensor_msgs/PointCloud2":         "1158d486dd51d683ce2f1be655c3c181",
+		"sensor_msgs/LaserScan":           "90c7ef2dc6895d81024acba2ac42f369",
 		"diagnostic_msgs/DiagnosticArray": "60810da900de1dd6ddd437c3503511da",
 	} {
 		if got := d.md5sum(name); got != want {

@@ -1,6 +1,6 @@
 // Command generate writes the sample data under testdata: one synthetic drive
-// in three recording formats, a week of drive statistics, a weather table and a
-// small map, each with the rows a reader must find in it.
+// in three recording formats, a week of drive statistics, a weather table, a
+// small map and a CAN recording with its databases, each with the rows a reader must find in it.
 //
 // Run it from the root of the repository:
 //
@@ -31,7 +31,7 @@ func main() {
 // generate writes everything below dir.
 func generate(dir string) error {
 	out := &output{dir: dir}
-	for _, part := range []func(*output) error{writeDrives, writeBroken, writeDriveStats, writeQuirks, writeSideData} {
+	for _, part := range []func(*output) error{writeDrives, writeSensors, writeBroken, writeDriveStats, writeQuirks, writeSideData, writeCAN} {
 		if err := part(out); err != nil {
 			return err
 		}

@@ -13,25 +13,28 @@ const chunkSize = 96 << 10
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// writeDrives writes the drive in three formats, and the rows to expect.
+// writeDrives writes the drive in four formats, and the rows to expect.
 func writeDrives(out *output) error {
 	messages := drive()
 	ros1, ros2 := newDialect(false), newDialect(true)
 	if err := out.write("drives/v01/20260302T081500Z/roof.bag", writeBag(ros1, messages, bagOptions{compression: "lz4"})); err != nil {
 		return err
 	}
-	v02, err := writeMCAP(ros1, messages, mcap.WriterOptions{Chunked: true, ChunkSize: chunkSize, Compression: mcap.CompressionZSTD, IncludeCRC: true})
+	v02, err := writeMCAP(ros1, topics, messages, mcap.WriterOptions{Chunked: true, ChunkSize: chunkSize, Compression: mcap.CompressionZSTD, IncludeCRC: true})
 	if err != nil {
 		return err
 	}
 	if err := out.write("drives/v02/20260302T081500Z/roof.mcap", v02); err != nil {
 		return err
 	}
-	v03, err := writeMCAP(ros2, messages, mcap.WriterOptions{Chunked: true, ChunkSize: chunkSize, Compression: mcap.CompressionLZ4, IncludeCRC: true})
+	v03, err := writeMCAP(ros2, topics, messages, mcap.WriterOptions{Chunked: true, ChunkSize: chunkSize, Compression: mcap.CompressionLZ4, IncludeCRC: true})
 	if err != nil {
 		return err
 	}
 	if err := out.write("drives/v03/20260302T081500Z/roof.mcap", v03); err != nil {
+		return err
+	}
+	if err := writeRosbag2(out, "drives/v04/20260302T081500Z/roof", ros2, messages); err != nil {
 		return err
 	}
 	twins := make([]bytes.Buffer, len(topics))
@@ -48,7 +51,7 @@ func writeDrives(out *output) error {
 
 // writeMCAP writes messages as MCAP. The publish time is the stamp in the
 // message's header.
-func writeMCAP(d *dialect, messages []message, opts mcap.WriterOptions) ([]byte, error) {
+func writeMCAP(d *dialect, topics []topic, messages []message, opts mcap.WriterOptions) ([]byte, error) {
 	profile, schemaEncoding, encoding := "ros1", "ros1msg", "ros1"
 	if d.ros2 {
 		profile, schemaEncoding, encoding = "ros2", "ros2msg", "cdr"
@@ -106,14 +109,14 @@ func writeBroken(out *output) error {
 	bag := writeBag(ros1, short, bagOptions{compression: "lz4", chunkSize: chunk})
 	unindexed := writeBag(ros1, short, bagOptions{compression: "lz4", chunkSize: chunk, unindexed: true})
 	plain := mcap.WriterOptions{Chunked: true, ChunkSize: chunk, Compression: mcap.CompressionZSTD, IncludeCRC: true}
-	indexed, err := writeMCAP(ros2, short, plain)
+	indexed, err := writeMCAP(ros2, topics, short, plain)
 	if err != nil {
 		return err
 	}
 	bare := plain
 	bare.SkipMessageIndexing, bare.SkipStatistics, bare.SkipRepeatedSchemas = true, true, true
 	bare.SkipRepeatedChannelInfos, bare.SkipChunkIndex, bare.SkipSummaryOffsets = true, true, true
-	unsummarised, err := writeMCAP(ros1, short, bare)
+	unsummarised, err := writeMCAP(ros1, topics, short, bare)
 	if err != nil {
 		return err
 	}

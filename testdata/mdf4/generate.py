@@ -1,4 +1,4 @@
-"""Writes the sample drive as MDF4, with asammdf, and the CAN log with cantools.
+"""Writes the sample drive as MDF4, with asammdf and mf4-rs, and the CAN log with cantools.
 
 usage: generate.py, from this folder, in an environment of requirements.txt
 
@@ -14,6 +14,7 @@ import pathlib
 import struct
 
 import cantools
+import mf4_rs
 import numpy as np
 from asammdf import MDF, Signal, Source
 
@@ -100,10 +101,13 @@ def header(mdf):
 
 
 def write(mdf, name, compression=0):
-    """Saves mdf, with the clock of the host taken out of the file history."""
-    path = HERE / name
-    mdf.save(path, overwrite=True, compression=compression)
+    mdf.save(HERE / name, overwrite=True, compression=compression)
     mdf.close()
+    without_clock(HERE / name)
+
+
+def without_clock(path):
+    """Takes the clock of the host out of the file history."""
     data = bytearray(path.read_bytes())
     at = data.find(b"##FH")
     while at >= 0:
@@ -111,7 +115,7 @@ def write(mdf, name, compression=0):
         struct.pack_into("<Qhh", data, at + 24 + 8 * links, START_NS, 0, 0)
         at = data.find(b"##FH", at + 4)
     path.write_bytes(data)
-    print(f"{name}: {len(data)} bytes")
+    print(f"{path.name}: {len(data)} bytes")
 
 
 def drive(tables, version="4.10", seconds=60):
@@ -123,11 +127,25 @@ def drive(tables, version="4.10", seconds=60):
     return mdf
 
 
-def unsort(name):
+def data_blocks(data, at):
+    """Offsets of the DT blocks that a data link leads to, through DL and HL."""
+    links, = struct.unpack_from("<Q", data, at + 16)
+    links = struct.unpack_from(f"<{links}Q", data, at + 24)
+    match bytes(data[at + 2 : at + 4]):
+        case b"DT":
+            return [at]
+        case b"HL":
+            return data_blocks(data, links[0])
+        case b"DL":
+            own = [b for link in links[1:] for b in data_blocks(data, link)]
+            return own + (data_blocks(data, links[0]) if links[0] else [])
+    raise ValueError(f"no data at {at}")
+
+
+def unsort(path):
     """Joins the groups of a sorted file into one data group, records in order of
     time, each behind an id of one byte; ids count 3, 5, 7. The old data groups
     stay behind, with nothing leading to them, and without their records."""
-    path = HERE / name
     data = bytearray(path.read_bytes())
     u64 = lambda at: struct.unpack_from("<Q", data, at)[0]
     stream, cgs, dg = [], [], u64(64 + 24)
@@ -135,12 +153,15 @@ def unsort(name):
         cg, block = u64(dg + 32), u64(dg + 40)
         body = cg + 24 + 8 * u64(cg + 16)
         cycles, size = u64(body + 8), struct.unpack_from("<I", data, body + 24)[0]
-        assert data[block : block + 4] == b"##DT" and u64(block + 8) == 24 + cycles * size
+        records = b""
+        for at in data_blocks(data, block):
+            records += data[at + 24 : at + u64(at + 8)]
+            data[at : at + u64(at + 8)] = b"##DT" + bytes(4) + struct.pack("<QQ", 24, 0) + bytes(u64(at + 8) - 24)
+        assert len(records) == cycles * size
         for i in range(cycles):
-            record = bytes(data[block + 24 + i * size : block + 24 + (i + 1) * size])
+            record = records[i * size : (i + 1) * size]
             stream.append((struct.unpack_from("<d", record)[0], 3 + 2 * len(cgs), record))
         cgs.append((cg, body))
-        data[block : block + u64(block + 8)] = b"##DT" + bytes(4) + struct.pack("<QQ", 24, 0) + bytes(u64(block + 8) - 24)
         dg = u64(dg + 24)
     for i, (cg, body) in enumerate(cgs):
         struct.pack_into("<Q", data, body, 3 + 2 * i)
@@ -153,7 +174,7 @@ def unsort(name):
     data += b"##DT" + bytes(4) + struct.pack("<QQ", 24 + len(records), 0) + records
     struct.pack_into("<Q", data, 64 + 24, new)
     path.write_bytes(data)
-    print(f"{name}: {len(data)} bytes, unsorted")
+    print(f"{path.name}: {len(data)} bytes, unsorted")
 
 
 def can_log():
@@ -203,8 +224,12 @@ def main():
     write(drive(GROUPS), "deflate.mf4", compression=1)
     write(drive(GROUPS, "4.11"), "transposed.mf4", compression=2)
     write(drive(["gps_fix", "vehicle_state"], seconds=SECONDS["unsorted"]), "unsorted.mf4")
-    unsort("unsorted.mf4")
+    # A channel to a group, all of them tied to the group that has the times.
+    mf4_rs.to_column_oriented(str(HERE / "unsorted.mf4"), str(HERE / "columns.mf4"), block_size=1024)
+    without_clock(HERE / "columns.mf4")
+    unsort(HERE / "unsorted.mf4")
     can_log()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -33,7 +33,7 @@ func convert[T int64 | uint64 | float64](t *testing.T, b *Block, xs ...T) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	typ := arrow.DataType(arrow.Float64Type)
+	typ := arrow.Float64Type
 	switch any(xs[0]).(type) {
 	case int64:
 		typ = arrow.Int64Type

@@ -2,6 +2,7 @@ package conversion
 
 import (
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -158,94 +159,138 @@ func firstAtLeast(keys []float64, x float64) int {
 	return lo
 }
 
-// rangeTable finds the first range that holds a value.
+// rangeTable finds the first range that holds a value, however ranges overlap.
+// The bounds of all ranges cut the numbers into pieces: piece 2k+1 is bound k
+// itself, piece 2k lies below it and above the bound before. Within a piece the
+// same range is first for every value.
 type rangeTable struct {
-	lo, hi []float64
-	// sorted: each range begins where the one before it ends, or later.
-	sorted bool
+	bounds []float64 // ascending
+	// The range of each piece, or the number of ranges; for floating point
+	// numbers, and for integers.
+	open, closed []int32
+	// dense, where the bounds are integers close together, has the range of
+	// each integer from the first bound to the last.
+	dense []int32
 }
 
 func newRangeTable(lo, hi []float64) rangeTable {
-	t := rangeTable{lo: lo, hi: hi, sorted: true}
+	t := rangeTable{}
 	for i := range lo {
-		if !(lo[i] <= hi[i]) || i > 0 && lo[i] < hi[i-1] {
-			t.sorted = false
+		if lo[i] <= hi[i] { // others, and NaN, hold nothing
+			t.bounds = append(t.bounds, lo[i], hi[i])
 		}
 	}
+	slices.Sort(t.bounds)
+	t.bounds = slices.Compact(t.bounds)
+	pieces := 2*len(t.bounds) + 1
+	t.open, t.closed = make([]int32, pieces), make([]int32, pieces)
+	for _, painted := range []struct {
+		pieces []int32
+		open   bool
+	}{{t.open, true}, {t.closed, false}} {
+		for i := range painted.pieces {
+			painted.pieces[i] = int32(len(lo))
+		}
+		// free leads from each piece to the next one that no range holds yet,
+		// so that every piece is painted once.
+		free := make([]int32, pieces+1)
+		for i := range free {
+			free[i] = int32(i)
+		}
+		for i := range lo {
+			if !(lo[i] <= hi[i]) {
+				continue
+			}
+			first, last := 2*firstAtLeast(t.bounds, lo[i])+1, 2*firstAtLeast(t.bounds, hi[i])+1
+			if painted.open && lo[i] < hi[i] {
+				last--
+			}
+			for p := nextFree(free, first); p <= last; p = nextFree(free, p) {
+				painted.pieces[p] = int32(i)
+				free[p] = int32(p + 1)
+			}
+		}
+	}
+	t.makeDense()
 	return t
+}
+
+func (t *rangeTable) makeDense() {
+	n := len(t.bounds)
+	if n == 0 || !isInteger(t.bounds[0]) || !isInteger(t.bounds[n-1]) || t.bounds[n-1]-t.bounds[0] >= float64(16*n+256) {
+		return
+	}
+	for _, b := range t.bounds {
+		if !isInteger(b) {
+			return
+		}
+	}
+	dense := make([]int32, int(t.bounds[n-1]-t.bounds[0])+1)
+	for i := range dense {
+		dense[i] = t.closed[t.piece(t.bounds[0]+float64(i))]
+	}
+	t.dense = dense
+}
+
+// piece returns the piece of x, which is not NaN.
+func (t *rangeTable) piece(x float64) int {
+	k := firstAtLeast(t.bounds, x)
+	if k < len(t.bounds) && t.bounds[k] == x {
+		return 2*k + 1
+	}
+	return 2 * k
+}
+
+// nextFree returns the first piece from p on that is not painted, and shortens
+// the way to it.
+func nextFree(free []int32, p int) int {
+	for int(free[p]) != p {
+		free[p] = free[free[p]]
+		p = int(free[p])
+	}
+	return p
 }
 
 // find sets out to the range of each value of v, or to the number of ranges.
 func (t *rangeTable) find(v *vec, out []int32) {
 	f := v.f[:v.n]
 	out = out[:v.n]
-	if v.domain == floats {
+	none := t.open[len(t.open)-1] // above all bounds there is no range
+	switch {
+	case v.domain == floats:
 		for i, x := range f {
-			out[i] = t.findFloat(x)
-		}
-		return
-	}
-	for i, x := range f {
-		if math.Abs(x) < maxExact {
-			out[i] = t.findInteger(x)
-		} else {
-			out[i] = t.findExact(v.bits[i], v.domain)
-		}
-	}
-}
-
-func (t *rangeTable) findFloat(x float64) int32 {
-	lo, hi := t.lo, t.hi[:len(t.lo)]
-	i, end := 0, len(lo)
-	if t.sorted {
-		for i < end {
-			mid := int(uint(i+end) >> 1)
-			if hi[mid] > x || hi[mid] == x && lo[mid] == x {
-				end = mid
+			if x == x {
+				out[i] = t.open[t.piece(x)]
 			} else {
-				i = mid + 1
+				out[i] = none
 			}
 		}
-		if i < len(lo) && lo[i] <= x {
-			return int32(i)
+		return
+	case t.dense != nil:
+		first, last := t.bounds[0], t.bounds[len(t.bounds)-1]
+		base := int(first)
+		for i, x := range f {
+			out[i] = none
+			if x >= first && x <= last {
+				out[i] = t.dense[int(x)-base]
+			}
 		}
-		return int32(len(lo))
-	}
-	for ; i < end; i++ {
-		if lo[i] <= x && (x < hi[i] || x == hi[i] && lo[i] == x) {
-			break
-		}
-	}
-	return int32(i)
-}
-
-func (t *rangeTable) findInteger(x float64) int32 {
-	lo, hi := t.lo, t.hi[:len(t.lo)]
-	if t.sorted {
-		i := firstAtLeast(hi, x)
-		if i < len(lo) && lo[i] <= x {
-			return int32(i)
-		}
-		return int32(len(lo))
-	}
-	i := 0
-	for ; i < len(lo); i++ {
-		if lo[i] <= x && x <= hi[i] {
-			break
+	default:
+		for i, x := range f {
+			out[i] = t.closed[t.piece(x)]
 		}
 	}
-	return int32(i)
-}
-
-// findExact is findInteger for integers that float64 does not hold.
-func (t *rangeTable) findExact(x uint64, d domain) int32 {
-	for i := range t.lo {
-		// A bound that is NaN holds nothing.
-		if t.lo[i] <= t.hi[i] && compare(x, d, t.lo[i]) >= 0 && compare(x, d, t.hi[i]) <= 0 {
-			return int32(i)
+	for i, x := range f {
+		if math.Abs(x) >= maxExact {
+			bits := v.bits[i]
+			k := sort.Search(len(t.bounds), func(k int) bool { return compare(bits, v.domain, t.bounds[k]) <= 0 })
+			p := 2 * k
+			if k < len(t.bounds) && compare(bits, v.domain, t.bounds[k]) == 0 {
+				p++
+			}
+			out[i] = t.closed[p]
 		}
 	}
-	return int32(len(t.lo))
 }
 
 // sortedPairs splits (key, value) pairs into ascending keys and their values,

@@ -88,6 +88,20 @@ func peerFiles() map[string]*File {
 	return files
 }
 
+// Writes the files that bench/conformance compares, into the folder that
+// DRIVEMILL_SAMPLES names.
+func TestSamples(t *testing.T) {
+	dir := os.Getenv("DRIVEMILL_SAMPLES")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	for name, f := range comparedFiles() {
+		if err := os.WriteFile(filepath.Join(dir, name+".mf4"), f.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What this package writes is read by an independent reader as it was meant.
 // DRIVEMILL_PYTHON names a Python with asammdf.
 func TestPeer(t *testing.T) {

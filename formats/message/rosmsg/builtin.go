@@ -2,6 +2,7 @@ package rosmsg
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -12,8 +13,8 @@ import (
 // pkg/Type as ROS 1 has it, pkg/msg/Type as ROS 2. The error of an unknown
 // name wraps pipeline.ErrNotFound.
 //
-// Where ROS 2 releases differ, the type is that of the releases up to Humble:
-// later ones store definitions with the data.
+// Where ROS 2 releases differ, the type is that of Humble; see Builtins for
+// others.
 func Builtin(name string) (*Type, error) {
 	v := ROS1
 	if strings.Count(name, "/") == 2 {
@@ -26,8 +27,8 @@ func Builtin(name string) (*Type, error) {
 	return newResolver(v).resolve(key, name, &Field{TypeName: name}, 0)
 }
 
-// BuiltinNames lists the standard types of a version in the order of the
-// table, dependencies included.
+// BuiltinNames lists the standard types of a version by name, dependencies
+// included.
 func BuiltinNames(v Version) []string {
 	var names []string
 	for _, e := range builtins()[v].order {
@@ -50,16 +51,34 @@ func builtinText(v Version, key string) (string, bool) {
 type builtinSet struct {
 	order []string
 	text  map[string]string
+	// other holds, by release, the texts that differ from those of the default
+	// release.
+	other map[string]map[string]string
 }
 
-// builtins reads the table once.
+// builtins reads the tables once.
 var builtins = sync.OnceValue(func() map[Version]*builtinSet {
 	sets := map[Version]*builtinSet{
 		ROS1: {text: make(map[string]string)},
-		ROS2: {text: make(map[string]string)},
+		ROS2: {text: make(map[string]string), other: make(map[string]map[string]string)},
 	}
+	for _, r := range releases {
+		sets[ROS2].other[r] = make(map[string]string)
+	}
+	for table, versions := range map[string]string{builtinTable: "12", builtinTable2: "2"} {
+		readTable(sets, table, versions)
+	}
+	for _, s := range sets {
+		slices.Sort(s.order)
+	}
+	return sets
+})
+
+// readTable adds the types of a table to the sets. Types that do not say so
+// are of the given versions.
+func readTable(sets map[Version]*builtinSet, table, versions string) {
 	pkg := ""
-	for line := range strings.Lines(builtinTable) {
+	for line := range strings.Lines(table) {
 		line = strings.TrimSpace(line)
 		if p, ok := strings.CutSuffix(line, "/"); ok {
 			pkg = p
@@ -72,14 +91,34 @@ var builtins = sync.OnceValue(func() map[Version]*builtinSet {
 		text := strings.ReplaceAll(body, ",", "\n")
 		only, name, ok := strings.Cut(head, " ")
 		if !ok {
-			only, name = "12", head
+			only, name = versions, head
 		}
-		for v, digit := range map[Version]string{ROS1: "1", ROS2: "2"} {
-			if strings.Contains(only, digit) {
-				sets[v].order = append(sets[v].order, pkg+"/"+name)
-				sets[v].text[pkg+"/"+name] = text
+		key := pkg + "/" + name
+		if release, ok := strings.CutPrefix(only, ">="); ok {
+			sets[ROS2].releases(key, text, release, "")
+		} else if release, ok := strings.CutPrefix(only, "<"); ok {
+			sets[ROS2].releases(key, text, "", release)
+		} else {
+			for v, digit := range map[Version]string{ROS1: "1", ROS2: "2"} {
+				if strings.Contains(only, digit) {
+					sets[v].order = append(sets[v].order, key)
+					sets[v].text[key] = text
+				}
 			}
 		}
 	}
-	return sets
-})
+}
+
+// releases adds a type of the releases from one on, and before another.
+func (s *builtinSet) releases(key, text, from, before string) {
+	for i, r := range releases {
+		if i < slices.Index(releases, from) || before != "" && i >= slices.Index(releases, before) {
+			continue
+		}
+		s.other[r][key] = text
+		if r == defaultRelease {
+			s.order = append(s.order, key)
+			s.text[key] = text
+		}
+	}
+}

@@ -105,7 +105,7 @@ NavSatFix: uint8 COVARIANCE_TYPE_UNKNOWN=0, uint8 COVARIANCE_TYPE_APPROXIMATED=1
 PointField: uint8 INT8=1, uint8 UINT8=2, uint8 INT16=3, uint8 UINT16=4, uint8 INT32=5, uint8 UINT32=6, uint8 FLOAT32=7, uint8 FLOAT64=8, string name, uint32 offset, uint8 datatype, uint32 count
 PointCloud: Header header, geometry_msgs/Point32[] points, ChannelFloat32[] channels
 PointCloud2: Header header, uint32 height, uint32 width, PointField[] fields, bool is_bigendian, uint32 point_step, uint32 row_step, uint8[] data, bool is_dense
-Range: uint8 ULTRASOUND=0, uint8 INFRARED=1, Header header, uint8 radiation_type, float32 field_of_view, float32 min_range, float32 max_range, float32 range
+1 Range: uint8 ULTRASOUND=0, uint8 INFRARED=1, Header header, uint8 radiation_type, float32 field_of_view, float32 min_range, float32 max_range, float32 range
 RelativeHumidity: Header header, float64 relative_humidity, float64 variance
 Temperature: Header header, float64 temperature, float64 variance
 TimeReference: Header header, time time_ref, string source
@@ -136,6 +136,9 @@ Clock: time clock
 
 service_msgs/
 2 ServiceEventInfo: uint8 event_type, time stamp, char[16] client_gid, int64 sequence_number
+
+unique_identifier_msgs/
+2 UUID: uint8[16] uuid
 
 rcl_interfaces/
 2 Log: time stamp, uint8 level, string name, string msg, string file, string function, uint32 line

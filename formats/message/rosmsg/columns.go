@@ -1,6 +1,11 @@
 package rosmsg
 
-import "github.com/drivemill/drivemill/pipeline/arrow"
+import (
+	"strconv"
+
+	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/arrow"
+)
 
 // Leafless reports whether a message of the type holds no value at all, only
 // other messages that hold none.
@@ -52,7 +57,7 @@ func (t *Type) flatten(prefix string, out []arrow.Field, memo map[*Type]arrow.Da
 		if f.Kind == Message && f.Array == Single {
 			out = f.Message.flatten(prefix+f.Name+".", out, memo)
 		} else if dt := f.dataType(memo); dt != nil {
-			out = append(out, arrow.Field{Name: prefix + f.Name, Type: dt, Nullable: true})
+			out = append(out, arrow.Field{Name: prefix + f.Name, Type: dt, Nullable: true, Metadata: f.metadata()})
 		}
 	}
 	return out
@@ -78,6 +83,14 @@ func (f *Field) dataType(memo map[*Type]arrow.DataType) arrow.DataType {
 		return arrow.Uint32Type
 	}
 	return arrow.ListOf(elem)
+}
+
+// metadata tells how long binary columns can become, where the type says so.
+func (f *Field) metadata() arrow.Metadata {
+	if f.Bytes() && (f.Array == Fixed || f.Array == Sequence && f.Len > 0) {
+		return pipeline.FieldMeta(pipeline.MetaMaxBytes, strconv.Itoa(int(f.Len)))
+	}
+	return arrow.Metadata{}
 }
 
 // HasColumn reports whether the field has a value of its own: it is false for

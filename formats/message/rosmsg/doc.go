@@ -18,10 +18,12 @@
 // seem to: byte is signed in ROS 1 only, "=" makes a constant anywhere in a
 // ROS 1 line, defaults and bounds exist in ROS 2 only, and a bare Header is
 // std_msgs/Header in ROS 1 whatever the package. Definitions in OMG IDL are
-// refused as unsupported, also where they are labelled .msg.
+// refused as unsupported, also where they are labelled .msg; package idl reads
+// them.
 //
-// A ROS 2 service event, pkg/srv/S_Event, is recorded with the text of the
-// service; its type is put together from request and response.
+// Types that ROS 2 derives from services and actions (pkg/srv/S_Event,
+// pkg/action/A_FeedbackMessage, ...) are put together from the text of the
+// service or action, where that is what was recorded.
 //
 // Types that the text does not define are taken from the built-in standard
 // types, see Builtin.

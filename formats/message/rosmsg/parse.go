@@ -26,7 +26,7 @@ func Parse(v Version, name string, text []byte) (*Type, error) {
 		return nil, err
 	}
 	if v == ROS2 {
-		sections = serviceEvent(name, sections)
+		sections = derive(name, sections)
 	}
 	r := newResolver(v)
 	root := keyOf(name)
@@ -47,28 +47,74 @@ func Parse(v Version, name string, text []byte) (*Type, error) {
 	return r.resolve(root, name, &Field{TypeName: name}, 0)
 }
 
-// serviceEvent replaces the text of a service by that of its event type.
-// Recorders store pkg/srv/S_Event with the text of S.srv: request, a line ---,
-// response. The event itself is made of them.
-func serviceEvent(name string, sections []section) []section {
-	service, ok := strings.CutSuffix(name, "_Event")
-	if !ok || !strings.Contains(name, "/srv/") {
+// derived are the types that the tools of ROS 2 make of a service or action:
+// the suffix of their names, the parts of the text that they are made of, and
+// their own text, in which %s is the name that they are derived from.
+var derived = []struct {
+	space, suffix string
+	text          string
+}{
+	{"srv", "_Event", "service_msgs/ServiceEventInfo info\n%s_Request[<=1] request\n%s_Response[<=1] response"},
+	{"action", "_FeedbackMessage", "unique_identifier_msgs/UUID goal_id\n%s_Feedback feedback"},
+	{"action", "_SendGoal_Request", "unique_identifier_msgs/UUID goal_id\n%s_Goal goal"},
+	{"action", "_SendGoal_Response", "bool accepted\nbuiltin_interfaces/Time stamp"},
+	{"action", "_GetResult_Request", "unique_identifier_msgs/UUID goal_id"},
+	{"action", "_GetResult_Response", "int8 status\n%s_Result result"},
+}
+
+// partNames are the types that the parts of a .srv or .action file make.
+var partNames = map[string][]string{"srv": {"_Request", "_Response"}, "action": {"_Goal", "_Result", "_Feedback"}}
+
+// derive replaces the text of a service or action by that of the type name,
+// which the tools of ROS 2 derive from it. Recorders store pkg/srv/S_Event with
+// the text of S.srv, whose parts stand between lines of ---, and so on.
+func derive(name string, sections []section) []section {
+	parts := strings.Split(name, "/")
+	if len(parts) != 3 || partNames[parts[1]] == nil {
 		return sections
 	}
 	root := &sections[0]
-	at, line := 0, 0
-	for raw := range strings.Lines(root.text) {
-		line++
-		if !strings.HasPrefix(raw, "---") {
-			at += len(raw)
+	cuts := splitParts(root)
+	if len(cuts) != len(partNames[parts[1]]) {
+		return sections
+	}
+	for _, d := range derived {
+		base, ok := strings.CutSuffix(name, d.suffix)
+		if !ok || d.space != parts[1] {
 			continue
 		}
-		request := section{name: service + "_Request", line: root.line, text: root.text[:at]}
-		response := section{name: service + "_Response", line: root.line + line, text: root.text[at+len(raw):]}
-		root.text = fmt.Sprintf("service_msgs/ServiceEventInfo info\n%s[<=1] request\n%s[<=1] response", request.name, response.name)
-		return append(sections, request, response)
+		root.text = strings.ReplaceAll(d.text, "%s", base)
+		for i, suffix := range partNames[d.space] {
+			cuts[i].name = base + suffix
+			sections = append(sections, cuts[i])
+		}
+		return sections
+	}
+	for i, suffix := range partNames[parts[1]] {
+		if strings.HasSuffix(name, suffix) {
+			*root = cuts[i]
+			root.name = name
+			break
+		}
 	}
 	return sections
+}
+
+// splitParts cuts a text at its lines of ---.
+func splitParts(s *section) []section {
+	out := []section{{line: s.line}}
+	begin, at, line := 0, 0, s.line
+	for raw := range strings.Lines(s.text) {
+		line++
+		if strings.HasPrefix(raw, "---") {
+			out[len(out)-1].text = s.text[begin:at]
+			begin = at + len(raw)
+			out = append(out, section{line: line})
+		}
+		at += len(raw)
+	}
+	out[len(out)-1].text = s.text[begin:]
+	return out
 }
 
 // fromLater reports whether the root has a headed section of its own.

@@ -203,6 +203,10 @@ func (f *frame) exec(ops []op, pos int) int {
 				}
 			}
 			c := f.cols[o.col]
+			if c.Long != nil {
+				c.AppendBytes(text)
+				continue
+			}
 			if len(c.Data)+len(text) > cap(c.Data) {
 				c.Grow(len(text))
 			}

@@ -13,6 +13,10 @@ import (
 func gather(c *column.Column, data []byte, at []uint32, v *value, be bool) {
 	data = data[v.off:]
 	switch {
+	case v.bin && c.Long != nil:
+		for _, p := range at {
+			c.AppendBytes(data[p : int(p)+v.n])
+		}
 	case v.bin:
 		c.Grow(v.n * len(at))
 		c.GrowOffsets(len(at))

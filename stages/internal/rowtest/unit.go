@@ -1,7 +1,6 @@
 package rowtest
 
 import (
-	"context"
 	"testing"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -46,7 +45,7 @@ func Unit(t testing.TB, mem arrow.Allocator, stage pipeline.Stage, in *pipeline.
 		return nil
 	}
 	var rows int64
-	ctx := context.Background()
+	ctx := t.Context()
 	for _, rec := range recs {
 		b := &pipeline.Batch{Table: in, Record: rec, Origin: pipeline.Origin{First: rows}}
 		rows += rec.NumRows()
