@@ -34,6 +34,8 @@ var exceptions = map[string]string{
 	"stages/afr -> stages/internal/cells":              "stages with state read and write cells alike",
 	"stages/afr -> stages/internal/fleet":              "stages over drives share what is known of models",
 	"stages/afr -> stages/internal/rate":               "rates and their intervals are computed once",
+	"stages/sort -> stages/internal/cells":             "stages with state read and write cells alike",
+	"stages/dedupe -> stages/internal/cells":           "stages with state read and write cells alike",
 	"formats/mdf4/mdf4test -> formats/mdf4/conversion": "files for tests declare conversions as blocks",
 	"formats/images -> formats/parquet":                "the index of the frames is a table of the lake",
 	"formats/video -> formats/parquet":                 "the index of the frames is a table of the lake",

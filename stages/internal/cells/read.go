@@ -7,14 +7,15 @@ import (
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
-// nulls tells which values of an array are null.
-type nulls struct {
+// Nulls tells which values of an array are null.
+type Nulls struct {
 	bits []byte
 	off  int
 	all  bool
 }
 
-func (n *nulls) load(arr arrow.Array) {
+// Load lays open arr. It is valid while arr is.
+func (n *Nulls) Load(arr arrow.Array) {
 	n.bits, n.off, n.all = nil, arr.Data().Offset(), arr.NullN() == arr.Len() && arr.Len() > 0
 	if arr.NullN() > 0 && !n.all {
 		n.bits = arr.NullBitmapBytes()
@@ -22,7 +23,7 @@ func (n *nulls) load(arr arrow.Array) {
 }
 
 // Null reports whether value i is null.
-func (n *nulls) Null(i int) bool {
+func (n *Nulls) Null(i int) bool {
 	if n.bits == nil {
 		return n.all
 	}
@@ -32,7 +33,7 @@ func (n *nulls) Null(i int) bool {
 
 // Ints are the values of a column of integers, dates or booleans.
 type Ints struct {
-	nulls
+	Nulls
 	values []int64
 }
 
@@ -47,7 +48,7 @@ func IsInts(t arrow.DataType) bool {
 
 // Load lays open arr, whose type IsInts accepts. It is valid while arr is.
 func (c *Ints) Load(arr arrow.Array) {
-	c.load(arr)
+	c.Nulls.Load(arr)
 	n := arr.Len()
 	if cap(c.values) < n {
 		c.values = make([]int64, n)
@@ -97,7 +98,7 @@ func (c *Ints) Absent(n int) {
 	}
 	c.values = c.values[:n]
 	clear(c.values)
-	c.nulls = nulls{all: true}
+	c.Nulls = Nulls{all: true}
 }
 
 // At returns value i; that of a null means nothing.
@@ -105,7 +106,7 @@ func (c *Ints) At(i int) int64 { return c.values[i] }
 
 // Texts are the values of a column of strings, plain or by dictionary.
 type Texts struct {
-	nulls
+	Nulls
 	plain  *arrow.String
 	labels *arrow.String // of a dictionary
 	codes  []int32
@@ -119,7 +120,7 @@ func IsTexts(t arrow.DataType) bool {
 // Load lays open arr, whose type IsTexts accepts. It is valid while arr is.
 func (c *Texts) Load(arr arrow.Array) {
 	*c = Texts{}
-	c.load(arr)
+	c.Nulls.Load(arr)
 	switch a := arr.(type) {
 	case *arrow.String:
 		c.plain = a
@@ -132,7 +133,7 @@ func (c *Texts) Load(arr arrow.Array) {
 }
 
 // Absent makes the column one of nulls.
-func (c *Texts) Absent() { *c = Texts{nulls: nulls{all: true}} }
+func (c *Texts) Absent() { *c = Texts{Nulls: Nulls{all: true}} }
 
 // At returns value i, which must be cloned to outlive the array; "" for null.
 func (c *Texts) At(i int) string {
