@@ -119,6 +119,12 @@ func interleaveLabels(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (ar
 // interleaveFlat handles fixed-width types, strings and binaries.
 func interleaveFlat(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (arrow.Array, error) {
 	dt := arrs[0].DataType()
+	if onlyNulls(arrs) {
+		// As Finish leaves a column of nulls: without values.
+		c := New(mem, dt)
+		c.AppendNulls(len(picks))
+		return c.Finish(), nil
+	}
 	valid, nullN := interleaveValidity(mem, arrs, picks)
 	bufs := []*arrow.Buffer{valid}
 	defer func() {
@@ -155,6 +161,15 @@ func interleaveFlat(mem arrow.Allocator, arrs []arrow.Array, picks []Pick) (arro
 	data := arrow.NewData(dt, len(picks), bufs, nil, nullN, 0)
 	defer data.Release()
 	return arrow.MakeFromData(data), nil
+}
+
+func onlyNulls(arrs []arrow.Array) bool {
+	for _, a := range arrs {
+		if a.NullN() < a.Len() {
+			return false
+		}
+	}
+	return true
 }
 
 func interleaveT[T any](raw []byte, arrs []arrow.Array, picks []Pick) {

@@ -5,11 +5,10 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/stages/internal/cells"
+	"github.com/drivemill/drivemill/stages/internal/fleet"
 )
 
 // maxBy is how many columns there are to group by.
@@ -83,7 +82,7 @@ func (r *rates) Process(_ context.Context, b *pipeline.Batch, acct *pipeline.Acc
 func (r *rates) add(i int) {
 	in := r.read
 	date := int32(in.Ints[0].At(i))
-	k := rowKey{period: periodStart(r.Period, date), model: r.names.Number(in.Texts[2].At(i)), class: r.names.Number(in.Texts[4].At(i))}
+	k := rowKey{period: fleet.PeriodStart(r.Period, date), model: r.names.Number(in.Texts[2].At(i)), class: r.names.Number(in.Texts[4].At(i))}
 	for _, m := range r.ExcludeModels {
 		k.banned = k.banned || m.Value == in.Texts[1].At(i) || m.Value == in.Texts[2].At(i)
 	}
@@ -184,7 +183,7 @@ func (r *rates) Flush(_ context.Context, acct *pipeline.Account, emit pipeline.E
 	for _, p := range r.periods {
 		newest = max(newest, p.last)
 	}
-	quarter := periodStart("quarter", newest)
+	quarter := fleet.PeriodStart("quarter", newest)
 	list := r.group()
 	against := make(map[int32]*result)
 	for _, g := range list {
@@ -278,7 +277,7 @@ func (r *rates) exclude() map[modelKey]string {
 	type tally struct{ start, end, most, days int64 }
 	tallies := make(map[modelKey]*tally)
 	for d, n := range r.models {
-		k := modelKey{periodStart(r.Period, d.day), d.model, d.class, d.banned}
+		k := modelKey{fleet.PeriodStart(r.Period, d.day), d.model, d.class, d.banned}
 		t := tallies[k]
 		if t == nil {
 			t = new(tally)
@@ -335,38 +334,4 @@ func (r *rates) byText(g *result, j int) string {
 		return r.names.Text(uint32(g.by[j]))
 	}
 	return strconv.FormatInt(g.by[j], 10)
-}
-
-// periodStart returns the first day of the period that a day lies in.
-func periodStart(kind string, day int32) int32 {
-	if kind == "day" {
-		return day
-	}
-	t := time.Unix(int64(day)*86400, 0).UTC()
-	y, m := t.Year(), t.Month()
-	switch kind {
-	case "quarter":
-		m = (m-1)/3*3 + 1
-	case "year":
-		m = 1
-	case "lifetime":
-		return 0
-	}
-	return int32(time.Date(y, m, 1, 0, 0, 0, 0, time.UTC).Unix() / 86400)
-}
-
-// periodName spells a period: 2021-Q3, 2021-09, 2021.
-func periodName(kind string, start int32) string {
-	t := time.Unix(int64(start)*86400, 0).UTC()
-	switch kind {
-	case "day":
-		return t.Format(time.DateOnly)
-	case "month":
-		return t.Format("2006-01")
-	case "quarter":
-		return strings.Join([]string{t.Format("2006"), "-Q", strconv.Itoa(int(t.Month()+2) / 3)}, "")
-	case "year":
-		return t.Format("2006")
-	}
-	return "lifetime"
 }

@@ -11,7 +11,7 @@ import (
 // write appends one result.
 func (r *rates) write(g *result, p *period, against *result, newestQuarter int32) {
 	w, c := r.out.Columns, 5
-	w[0].AppendString(periodName(r.Period, g.period))
+	w[0].AppendString(fleet.PeriodName(r.Period, g.period))
 	w[1].AppendInt32(p.first)
 	w[2].AppendInt32(p.last)
 	w[3].AppendInt64(int64(len(p.days)))

@@ -35,6 +35,10 @@ func (w *arrayWriter) number(n int) { w.bytes(w.num[:binary.PutUvarint(w.num[:],
 
 // bits writes n bits of b from bit off on.
 func (w *arrayWriter) bits(b []byte, off, n int) {
+	if off&7 == 0 {
+		w.bytes(b[off>>3 : off>>3+(n+7)/8])
+		return
+	}
 	w.buf = append(w.buf[:0], make([]byte, (n+7)/8)...)
 	for i := range n {
 		w.buf[i>>3] |= b[(off+i)>>3] >> ((off + i) & 7) & 1 << (i & 7)
