@@ -25,10 +25,12 @@ import (
 	"github.com/drivemill/drivemill/stages/derive"
 	"github.com/drivemill/drivemill/stages/drivemodels"
 	"github.com/drivemill/drivemill/stages/filter"
+	"github.com/drivemill/drivemill/stages/integrity"
 	"github.com/drivemill/drivemill/stages/lookup"
 	"github.com/drivemill/drivemill/stages/points"
 	selectcols "github.com/drivemill/drivemill/stages/select"
 	"github.com/drivemill/drivemill/stages/sort"
+	"github.com/drivemill/drivemill/stages/survival"
 )
 
 // Registry returns what is built in. A new format or stage is one line.
@@ -56,6 +58,10 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(drivemodels.Spec())
 	reg.AddStage(afr.CubeSpec())
 	reg.AddStage(afr.Spec())
+	reg.AddStage(survival.LivesSpec())
+	reg.AddStage(survival.Spec())
+	reg.AddStage(survival.FlowSpec())
+	reg.AddStage(integrity.Spec())
 	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
 	reg.AddSink(images.Spec())
