@@ -60,7 +60,7 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
+		initCommand(), runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
 		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
