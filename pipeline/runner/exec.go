@@ -31,6 +31,7 @@ type execution struct {
 	// merging means that some output merges streams, and so needs to know how
 	// far each has come; otherwise nobody listens to watermarks.
 	merging bool
+	flow    *flow
 }
 
 // edge is one connection of the graph. The sender's half of a count is only
@@ -57,7 +58,8 @@ func (e *edge) index(t *pipeline.Table) int {
 type delivery struct {
 	edge *edge
 	el   pipeline.Element
-	done bool // the producer has ended
+	size int64 // of the batch, about
+	done bool  // the producer has ended
 }
 
 // nodeRun is a stage or sink at work.
@@ -100,6 +102,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 		// Nobody receives it: the rows would be gone without a trace.
 		return fmt.Errorf("stage %s: %d rows of table %s, which it did not announce: %w", x.nodes[producer].Name, b.Rows(), b.Table.Name, pipeline.ErrSchema)
 	}
+	size := memory(b)
 	for _, e := range edges {
 		i := e.index(b.Table)
 		if i < 0 {
@@ -108,7 +111,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 		own := *b
 		own.Retain()
 		n := int64(own.Rows())
-		if err := x.send(e, delivery{edge: e, el: pipeline.Element{Batch: &own}}); err != nil {
+		if err := x.send(e, delivery{edge: e, el: pipeline.Element{Batch: &own}, size: size}); err != nil {
 			own.Release()
 			return err
 		}
@@ -118,10 +121,12 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 }
 
 func (x *execution) send(e *edge, d delivery) error {
+	x.flow.add(d.size)
 	select {
 	case e.consumer.in <- d:
 		return nil
 	case <-x.ctx.Done():
+		x.flow.remove(d.size)
 		return context.Cause(x.ctx)
 	}
 }
@@ -137,7 +142,7 @@ func (x *execution) finish(producer int) {
 
 // newExecution wires the nodes of a bound graph.
 func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator, workers int, reject func(producer string) func(pipeline.BadRow) error) *execution {
-	x := &execution{bound: bound, alloc: alloc, outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
+	x := &execution{bound: bound, alloc: alloc, flow: newFlow(0), outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	for i, bn := range bound.Nodes {
 		n := &nodeRun{BoundNode: bn, exec: x, id: i, in: make(chan delivery, edgeDepth), workers: max(workers, 1),
@@ -224,6 +229,7 @@ func (n *nodeRun) receive() (delivery, bool, error) {
 				n.producers--
 				continue
 			}
+			n.exec.flow.remove(d.size)
 			if b := d.el.Batch; b != nil {
 				d.edge.received[d.edge.index(b.Table)] += int64(b.Rows())
 			}

@@ -280,6 +280,13 @@ func (u *unitRun) execute(ctx context.Context) error {
 	u.quar = make(map[*lake]*quarantine)
 	u.exec = newExecution(ctx, u.bound, u.alloc, u.Workers, u.rejecter)
 	defer u.exec.cancel(nil)
+	jobs, outputs := int64(max(u.Jobs, 1)), int64(0)
+	for _, n := range u.exec.nodes {
+		if n.Sink != nil {
+			outputs++
+		}
+	}
+	u.exec.flow = newFlow(u.Budget.Flowing / jobs)
 	revisions, err := u.revisions()
 	if err != nil {
 		return err
@@ -291,6 +298,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		w, err := n.Sink.Open(u.exec.ctx, pipeline.SinkOptions{
 			Allocator: u.exec.alloc, Workers: u.Workers, Slot: u.unit.Slot, Revision: revisions[i],
 			DriveDate: u.date, Reject: u.rejecter(n.Name), Failpoint: u.failpoint,
+			Memory: u.Budget.Waiting / jobs / outputs, Spill: u.Spill,
 		})
 		if err != nil {
 			return fmt.Errorf("output %s: %w", n.Name, err)
@@ -299,7 +307,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		u.sinks = append(u.sinks, n.sink)
 	}
 	for i, b := range u.bound.Sources {
-		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
+		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, slice: u.unit.Slice, selected: make(map[string]bool), reject: u.rejecter(b.Input.Name),
 			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
 			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == config.NullCellOnBadData}}
 		for _, o := range u.opened {
