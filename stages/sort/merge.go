@@ -9,10 +9,45 @@ import (
 	"io"
 	"slices"
 
+	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/stages/internal/cells"
 )
+
+// run is sorted rows that were spilled, in chunks.
+type run struct {
+	level  int
+	chunks []pipeline.SpillRef
+	next   int // chunk to read
+}
+
+// write takes over a record and appends it to a run.
+func (s *sorter) write(r *run) func(arrow.Record) error {
+	return func(rec arrow.Record) error {
+		defer rec.Release()
+		ref, err := s.file.Write(rec)
+		if err != nil {
+			return fmt.Errorf("sorting table %s: %w", s.table.Name, err)
+		}
+		r.chunks = append(r.chunks, ref)
+		return nil
+	}
+}
+
+// read returns the next chunk of a run, whose space is then free; io.EOF ends it.
+func (s *sorter) read(r *run) (arrow.Record, error) {
+	if r.next == len(r.chunks) {
+		return nil, io.EOF
+	}
+	rec, err := s.file.Read(s.mem, s.table.Schema, r.chunks[r.next])
+	if err != nil {
+		return nil, err
+	}
+	s.file.Free(r.chunks[r.next])
+	r.next++
+	return rec, nil
+}
 
 // fanIn is how many runs are merged at a time.
 const fanIn = 16
@@ -20,20 +55,9 @@ const fanIn = 16
 // collapse merges the last n runs into one of the next level.
 func (s *sorter) collapse(ctx context.Context, n int) error {
 	old := s.runs[len(s.runs)-n:]
-	r, err := newRun(s.dir)
-	if err != nil {
+	r := &run{level: old[0].level + 1}
+	if err := s.merge(ctx, old, s.write(r)); err != nil {
 		return err
-	}
-	r.level = old[0].level + 1
-	if err = s.merge(ctx, old, r.write); err == nil {
-		err = r.finish()
-	}
-	if err != nil {
-		r.close()
-		return err
-	}
-	for _, o := range old {
-		o.close()
 	}
 	s.runs = append(s.runs[:len(s.runs)-n], r)
 	return nil
@@ -105,12 +129,9 @@ func (s *sorter) merge(ctx context.Context, runs []*run, give func(arrow.Record)
 		for _, rec := range live {
 			rec.Release()
 		}
-		for _, r := range runs {
-			r.stop()
-		}
 	}()
 	load := func(l *lane) error {
-		rec, err := l.run.next(s.mem, s.table.Schema)
+		rec, err := s.read(l.run)
 		if errors.Is(err, io.EOF) {
 			l.done = true
 			return nil
@@ -126,9 +147,6 @@ func (s *sorter) merge(ctx context.Context, runs []*run, give func(arrow.Record)
 		return nil
 	}
 	for _, r := range runs {
-		if err := r.start(); err != nil {
-			return err
-		}
 		l := &lane{run: r}
 		m.lanes = append(m.lanes, l)
 		if err := load(l); err != nil {

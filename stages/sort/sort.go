@@ -13,18 +13,17 @@
 // their bytes. Nulls come first unless nulls says last, whatever the order.
 //
 // Rows wait in memory until they take as much as memory says, and are then
-// sorted into a temporary file, a run, compressed with zstd. At the end runs are
+// spilled as a sorted run to where the run of the pipeline spills (--spill-dir);
+// where that is nowhere, they stay in memory all the same. At the end runs are
 // merged, sixteen at a time, by a tree of losers. The bound is on the rows that
-// wait and on those of a merge, not on what the rest of the unit needs. Files
-// lie in spill_dir, without a name where the system allows that, and are gone
-// when the unit ends, however it ends. How rows are cut into batches or runs
-// does not show in their order.
+// wait and on those of a merge, not on what the rest of the unit needs. Nothing
+// is left behind when the unit ends, however it ends, and how rows are cut into
+// batches or runs does not show in their order.
 package sort
 
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -41,10 +40,9 @@ type Key struct {
 
 // Config is the configuration of a sort.
 type Config struct {
-	Pos      pipeline.Pos
-	By       []Key         `yaml:"by" required:"true" doc:"columns to sort by, the first counts most"`
-	Memory   pipeline.Size `yaml:"memory" default:"128MiB" fingerprint:"-" doc:"bytes of rows that wait in memory before they are written to a file"`
-	SpillDir string        `yaml:"spill_dir" fingerprint:"-" doc:"directory of temporary files; the system's without it"`
+	Pos    pipeline.Pos
+	By     []Key         `yaml:"by" required:"true" doc:"columns to sort by, the first counts most"`
+	Memory pipeline.Size `yaml:"memory" default:"128MiB" fingerprint:"-" doc:"bytes of rows that wait in memory before they are spilled"`
 }
 
 // Validate checks what the tags cannot say.
@@ -70,7 +68,7 @@ func Spec() pipeline.StageSpec {
 		Name:    "sort",
 		Summary: "put the rows of a unit in order",
 		Doc: "Sorts by the columns of `by`, each ascending or descending with nulls first or last; equal rows keep their order. " +
-			"Beyond `memory`, sorted runs go to compressed temporary files in `spill_dir` and are merged at the end.",
+			"Beyond `memory`, sorted runs are spilled and merged at the end.",
 		Example: `pipeline: ordered
 inputs:
   drives: {uri: "testdata/drivestats/*.csv", format: drivestats}
@@ -112,11 +110,7 @@ func (s *stage) BindTable(in *pipeline.Table) (*pipeline.TableBinding, error) {
 		return nil, err
 	}
 	return &pipeline.TableBinding{Outputs: []pipeline.Output{out}, Open: func(opt pipeline.ProcessOptions) (pipeline.Processor, error) {
-		dir := s.SpillDir
-		if dir == "" {
-			dir = os.TempDir()
-		}
-		return &sorter{table: out.Table, plan: plan, memory: int64(s.Memory), dir: dir, mem: opt.Allocator}, nil
+		return &sorter{table: out.Table, plan: plan, memory: int64(s.Memory), space: opt.Spill, mem: opt.Allocator}, nil
 	}}, nil
 }
 
@@ -128,7 +122,8 @@ type sorter struct {
 	table  *pipeline.Table
 	plan   cells.Keys
 	memory int64
-	dir    string
+	space  pipeline.Spill
+	file   pipeline.SpillFile // nil before the first run
 	mem    arrow.Allocator
 
 	waiting []arrow.Record
@@ -154,7 +149,7 @@ func (s *sorter) Process(ctx context.Context, b *pipeline.Batch, _ *pipeline.Acc
 	s.keys = append(s.keys, keys)
 	s.rows += b.Rows()
 	s.bytes += recordBytes(b.Record) + keys.Bytes()
-	if s.bytes < s.memory {
+	if s.bytes < s.memory || s.space == nil {
 		return nil
 	}
 	return s.spill(ctx)
@@ -204,17 +199,18 @@ func (s *sorter) inOrder(chunk int, give func(arrow.Record) error) error {
 // spill makes a run of what waits. Sixteen runs of one level become one of the
 // next, so that there are few however long the input.
 func (s *sorter) spill(ctx context.Context) error {
-	r, err := newRun(s.dir)
-	if err != nil {
-		return err
+	if s.file == nil {
+		f, err := s.space.Open()
+		if err != nil {
+			return fmt.Errorf("sorting table %s: %w", s.table.Name, err)
+		}
+		s.file = f
 	}
+	r := &run{}
 	s.runs = append(s.runs, r)
 	// A merge holds a chunk of each of its runs, and what it gives.
 	chunk := int(max(1, min(maxChunk, int64(s.rows)*s.memory/(2*fanIn*max(s.bytes, 1)))))
-	if err := s.inOrder(chunk, r.write); err != nil {
-		return err
-	}
-	if err := r.finish(); err != nil {
+	if err := s.inOrder(chunk, s.write(r)); err != nil {
 		return err
 	}
 	for {
@@ -236,13 +232,13 @@ func (s *sorter) drop() {
 	s.waiting, s.keys, s.rows, s.bytes = nil, nil, 0, 0
 }
 
-// Close removes the runs.
+// Close gives everything back.
 func (s *sorter) Close() {
 	s.drop()
-	for _, r := range s.runs {
-		r.close()
+	if s.file != nil {
+		s.file.Close() // nothing in it is needed any more
+		s.file = nil
 	}
-	s.runs = nil
 }
 
 // pick gathers rows; only the records that are picked from are looked at.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/spill"
 	"github.com/drivemill/drivemill/stages/internal/rowtest"
 )
 
@@ -99,7 +100,7 @@ func TestAgainstPlainSort(t *testing.T) {
 				recs = append(recs, record(mem, rows[i:min(len(rows), i+c.batch)]))
 			}
 			dir := t.TempDir()
-			got := rowtest.Unit(t, mem, newStage(t, Config{By: keys, Memory: c.memory, SpillDir: dir}), everything, recs...)
+			got := rowtest.UnitSpilling(t, mem, spill.NewSpace(dir, 0), newStage(t, Config{By: keys, Memory: c.memory}), everything, recs...)
 			if got.Err != nil {
 				t.Fatal(got.Err)
 			}
@@ -168,7 +169,7 @@ func TestSlices(t *testing.T) {
 	}
 	whole := record(mem, rows)
 	defer whole.Release()
-	got := rowtest.Unit(t, mem, newStage(t, Config{By: by("i"), Memory: 1}), everything, whole.NewSlice(50, 100), whole.NewSlice(3, 50), whole.NewSlice(0, 3))
+	got := rowtest.UnitSpilling(t, mem, spill.NewSpace(t.TempDir(), 0), newStage(t, Config{By: by("i"), Memory: 1}), everything, whole.NewSlice(50, 100), whole.NewSlice(3, 50), whole.NewSlice(0, 3))
 	if s := got.Text("t"); s != rowtest.Rows(whole) {
 		t.Error(s)
 	}
@@ -180,12 +181,12 @@ func TestFailures(t *testing.T) {
 	defer mem.AssertSize(t, 0)
 	dir := t.TempDir()
 	rows := randomRows(rand.New(rand.NewPCG(1, 1)), 200)
-	bound, err := newStage(t, Config{By: by("i"), Memory: 1, SpillDir: dir}).Bind([]*pipeline.Table{everything})
+	bound, err := newStage(t, Config{By: by("i"), Memory: 1}).Bind([]*pipeline.Table{everything})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, fail := range []int{0, 1} {
-		p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem})
+		p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem, Spill: spill.NewSpace(dir, 0)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,10 +213,11 @@ func TestFailures(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	missing := newStage(t, Config{By: by("i"), Memory: 1, SpillDir: dir + "/none"})
-	got := rowtest.Unit(t, mem, missing, everything, record(mem, rows[:5]))
-	if got.Err == nil || !strings.Contains(got.Err.Error(), "temporary file") {
-		t.Error(got.Err)
+	for _, space := range []*spill.Space{spill.NewSpace(dir+"/none", 0), spill.NewSpace(dir, 1)} {
+		got := rowtest.UnitSpilling(t, mem, space, newStage(t, Config{By: by("i"), Memory: 1}), everything, record(mem, rows[:5]))
+		if got.Err == nil || !strings.Contains(got.Err.Error(), "sorting table t") {
+			t.Error(got.Err)
+		}
 	}
 }
 
@@ -250,7 +252,7 @@ func BenchmarkSort(b *testing.B) {
 			b.SetBytes(recordBytes(rec))
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem})
+				p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem, Spill: spill.NewSpace(b.TempDir(), 0)})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -17,16 +17,22 @@ type Outcome struct {
 	Err     error
 }
 
-// Unit binds a stage to one table, sends it records, which it releases, and
-// flushes it. It checks that the ledger balances unless the stage fails.
+// Unit is UnitSpilling without a place to spill to.
 func Unit(t testing.TB, mem arrow.Allocator, stage pipeline.Stage, in *pipeline.Table, recs ...arrow.Record) Outcome {
+	t.Helper()
+	return UnitSpilling(t, mem, nil, stage, in, recs...)
+}
+
+// UnitSpilling binds a stage to one table, sends it records, which it releases, and
+// flushes it. It checks that the ledger balances unless the stage fails.
+func UnitSpilling(t testing.TB, mem arrow.Allocator, space pipeline.Spill, stage pipeline.Stage, in *pipeline.Table, recs ...arrow.Record) Outcome {
 	t.Helper()
 	out := Outcome{Tables: make(map[string][]arrow.Record)}
 	bound, err := stage.Bind([]*pipeline.Table{in})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem, Reject: func(b pipeline.BadRow) error {
+	p, err := bound.Open(pipeline.ProcessOptions{Allocator: mem, Spill: space, Reject: func(b pipeline.BadRow) error {
 		out.Bad = append(out.Bad, b.Column+" "+b.Reason)
 		return nil
 	}})
