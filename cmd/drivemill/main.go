@@ -61,7 +61,7 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		initCommand(), runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
+		initCommand(), runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), diffCommand(), payloadCommand(), extractCommand(), graphCommand(),
 		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
