@@ -44,7 +44,7 @@ func TestRestatement(t *testing.T) {
 {"kind":"day","date":"1970-01-15","model":"gone","why":"rows_removed","drive_days":[4,0],"failures":[0,0]}
 {"kind":"drive","date":"1970-01-11","model":"M","serial_number":"S1","why":"failure_removed","failures":[1,0]}
 {"kind":"drive","date":"1970-01-12","model":"M","serial_number":"S1","why":"failure_added","failures":[0,1]}
-{"kind":"model","model":"M","why":"days_moved","drive_days":[369,368],"failures":[1,1],"afr":[98.9159891598916,99.18478260869566]}
+{"kind":"model","model":"M","why":"days_moved","drive_days":[369,368],"failures":[1,1],"afr":[98.91598915989161,99.18478260869566]}
 {"kind":"model","model":"gone","why":"days_moved","drive_days":[4,0],"failures":[0,0]}
 `
 	if got != want {
