@@ -277,7 +277,7 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 		}
 	}
 	for _, p := range append(append([]pipeline.Problem{}, r.desc.Problems...), dec.Problems()...) {
-		q := lineage.Problem{URI: r.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
+		q := lineage.Problem{URI: r.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Rows: p.Rows, Loses: p.Loses}
 		if p.Offset >= 0 {
 			off := p.Offset
 			q.Offset = &off

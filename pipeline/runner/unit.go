@@ -58,6 +58,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 	if err := ledger.Check(); err != nil {
 		return nil, err
 	}
+	ledger.Compact()
 	return u.commit(ctx, ledger)
 }
 
@@ -513,7 +514,8 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 	return c
 }
 
-// tables describes the lake tables of one sink with their lineage.
+// tables describes the lake tables of one sink that have files, with their
+// lineage. Tables that were announced and got no rows are not part of a record.
 func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	var s *sinkRun
 	for _, x := range u.sinks {
@@ -531,13 +533,13 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	}
 	var out []lineage.Table
 	for _, t := range n.Sink.Tables {
+		if len(files[t.Name]) == 0 {
+			continue
+		}
 		fp := u.Graph.SinkFingerprint(n.Name, t, u.bound)
 		lt := lineage.Table{Output: n.Name, Name: t.Name, Fingerprint: fp, Revision: hash(revisionDigits, u.unit.identity(), fp), Files: files[t.Name]}
 		for _, f := range lt.Files {
 			lt.Rows += f.Rows
-		}
-		if len(lt.Files) == 0 {
-			lt.Files = []pipeline.File{}
 		}
 		lt.Columns, lt.Reads = columnLineage(t, origin[t.Name])
 		out = append(out, lt)
