@@ -9,8 +9,9 @@ export CGO_ENABLED := 0
 GOLANGCI_VERSION  := v2.15.0
 BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 VERSITYGW_VERSION := v1.8.0
+GOVULNCHECK_VERSION := v1.1.4
 
-.PHONY: build demo test race soak soak-long lint fuzz bench bench-check bench-ratios bench-peers conformance generate ci tools clean
+.PHONY: build demo test race soak soak-long lint fuzz bench bench-check bench-ratios bench-peers conformance generate image deploy-check airflow-test audit ci tools clean
 
 build: ## build the static binary
 	$(GO) build -trimpath -o drivemill ./cmd/drivemill
@@ -53,10 +54,13 @@ $(TOOLS)/benchstat:
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
 tools: $(TOOLS)/golangci-lint $(TOOLS)/benchstat $(TOOLS)/versitygw
 
 lint: $(TOOLS)/golangci-lint ## formatting and linters
-	@test -z "$$(gofmt -l cmd pipeline formats stages bench testdata)" || { gofmt -l cmd pipeline formats stages bench testdata; exit 1; }
+	@test -z "$$(gofmt -l cmd pipeline formats stages bench testdata deploy)" || { gofmt -l cmd pipeline formats stages bench testdata deploy; exit 1; }
 	$(TOOLS)/golangci-lint run ./...
 
 FUZZTIME ?= 5s
@@ -86,7 +90,19 @@ bench-peers: ## side by side with other tools (Python, Rust)
 conformance: ## compare with independent implementations (Python, DuckDB)
 	./bench/conformance.sh
 
-ci: lint test race soak fuzz demo ## what CI runs
+image: ## build the image for amd64 and arm64; without docker, all of it but the packing
+	./deploy/image/build.sh
+
+deploy-check: ## lint the stack and the image's recipe
+	./deploy/check.sh
+
+airflow-test: ## both DAGs in a real Airflow: a run on this machine, and one against a stand-in for Batch
+	./deploy/airflow/test.sh
+
+audit: $(TOOLS)/govulncheck ## licences of what the binary holds, and known vulnerabilities in what it calls
+	$(GO) run ./deploy/audit -govulncheck $(TOOLS)/govulncheck
+
+ci: lint test race soak fuzz demo audit deploy-check ## what CI runs
 	$(GO) run ./testdata/generate && git diff --exit-code -- testdata
 	$(MAKE) demo
 	$(MAKE) bench-check

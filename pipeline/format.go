@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
@@ -15,6 +16,9 @@ type Object struct {
 	// ETag identifies the content: the store's own, or for local files
 	// size and modification time. Equal ETag means equal bytes.
 	ETag string
+	// Modified is when the object changed last, UTC; zero where that is not
+	// known. It is no part of the identity.
+	Modified time.Time
 }
 
 // Source reads one object. It is safe for concurrent use. Reads fail with

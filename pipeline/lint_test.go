@@ -193,6 +193,34 @@ func TestPackageComments(t *testing.T) {
 	}
 }
 
+// Every format says what a file may claim at most: in its package comment, and in
+// the table of all formats.
+func TestLimitsAreStated(t *testing.T) {
+	table, err := os.ReadFile("../formats/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stated := make(map[string]bool)
+	for _, s := range sources(t, false) {
+		name, ok := strings.CutPrefix(s.dir, "formats/")
+		if !ok || strings.Contains(name, "/") {
+			continue
+		}
+		stated[name] = stated[name] || s.file.Doc != nil && regexp.MustCompile(`(?i)\blimits\b`).MatchString(s.file.Doc.Text())
+	}
+	if len(stated) < 10 {
+		t.Fatalf("only %d formats were found", len(stated))
+	}
+	for name, ok := range stated {
+		if !ok && name != "message" {
+			t.Errorf("the comment of package formats/%s does not state its limits", name)
+		}
+		if !strings.Contains(string(table), "| `"+name+"` |") {
+			t.Errorf("formats/README.md has no line for %s", name)
+		}
+	}
+}
+
 // Every direct dependency is named in ARCHITECTURE.md with its reason.
 func TestDependenciesAreExplained(t *testing.T) {
 	mod, err := os.ReadFile("../go.mod")

@@ -39,8 +39,8 @@ func recipe(t *testing.T, input, lake string) string {
 	return filepath.Join(dir, "drive-stats.yaml")
 }
 
-// lakeRows reads a table of a lake.
-func lakeRows(t *testing.T, lake, table string) []map[string]any {
+// fleetRows reads a table of a lake.
+func fleetRows(t *testing.T, lake, table string) []map[string]any {
 	t.Helper()
 	var out []map[string]any
 	for _, line := range bytes.Split(catTable(t, lake, table), []byte("\n")) {
@@ -71,21 +71,21 @@ func TestDriveStatsRecipe(t *testing.T) {
 	file := recipe(t, days+"/*.{csv,csv.gz,csv.zst}", lake)
 	mustRun(t, nil, "run", "--progress", "none", file)
 
-	rows := lakeRows(t, lake, "drive_stats")
-	fleet := lakeRows(t, lake, "afr_fleet_lifetime")
+	rows := fleetRows(t, lake, "drive_stats")
+	fleet := fleetRows(t, lake, "afr_fleet_lifetime")
 	if len(fleet) != 1 || fleet[0]["drive_days"] != float64(len(rows)) || fleet[0]["failures"] != sumOf(rows, "failure", nil) {
 		t.Errorf("%d rows with %v failures, but %v", len(rows), sumOf(rows, "failure", nil), fleet)
 	}
 	for _, table := range []string{"afr_model_quarter", "afr_fleet_quarter", "afr_size_quarter", "afr_maker_quarter", "afr_vault_quarter", "afr_age_year", "afr_class_year", "afr_model_year", "afr_model_lifetime"} {
-		if n := sumOf(lakeRows(t, lake, table), "drive_days", nil); n != float64(len(rows)) {
+		if n := sumOf(fleetRows(t, lake, table), "drive_days", nil); n != float64(len(rows)) {
 			t.Errorf("%s: included and excluded are %v drive days of %d", table, n, len(rows))
 		}
 	}
-	lives := lakeRows(t, lake, "drive_lives")
+	lives := fleetRows(t, lake, "drive_lives")
 	if n := sumOf(lives, "drive_days", nil); n != float64(len(rows)) {
 		t.Errorf("lives have %v drive days of %d", n, len(rows))
 	}
-	flow := lakeRows(t, lake, "fleet_flow_year")
+	flow := fleetRows(t, lake, "fleet_flow_year")
 	if n := sumOf(flow, "installed", nil); n != float64(len(lives)) {
 		t.Errorf("%v drives were installed, %d lived", n, len(lives))
 	}
@@ -129,7 +129,7 @@ func TestDriveStatsRecipe(t *testing.T) {
 				t.Errorf("%s: the same after the day was published again: %v", key, same)
 			}
 		}
-		if n := len(lakeRows(t, lake, "drive_stats")); n != len(rows)-1 {
+		if n := len(fleetRows(t, lake, "drive_stats")); n != len(rows)-1 {
 			t.Errorf("%d rows, want one less than %d", n, len(rows))
 		}
 	})
@@ -199,17 +199,17 @@ func TestDriveStatsApril2013(t *testing.T) {
 	lake := filepath.Join(t.TempDir(), "lake")
 	mustRun(t, nil, "run", "--progress", "none", recipe(t, filepath.Join(root, "drive_stats/data_2013_april.zip"), lake))
 	t.Run("13 drive days, failures and rate", func(t *testing.T) {
-		rows := lakeRows(t, lake, "afr_fleet_lifetime")
+		rows := fleetRows(t, lake, "afr_fleet_lifetime")
 		if len(rows) != 1 || rows[0]["drive_days"] != 452_821.0 || rows[0]["failures"] != 43.0 || fmt.Sprintf("%.4f", rows[0]["afr"]) != "3.4660" {
 			t.Errorf("%v", rows)
 		}
 	})
 	t.Run("14 every failure is a drive's last row", func(t *testing.T) {
-		lives := lakeRows(t, lake, "drive_lives")
+		lives := fleetRows(t, lake, "drive_lives")
 		if n := sumOf(lives, "failures", func(r map[string]any) bool { return r["failed"] == true }); n != 43 || sumOf(lives, "drive_days", nil) != 452_821 {
 			t.Errorf("%v failures end a life", n)
 		}
-		for _, r := range lakeRows(t, lake, "integrity") {
+		for _, r := range fleetRows(t, lake, "integrity") {
 			if r["kind"] == "resurrected" || r["kind"] == "duplicate_day" {
 				t.Errorf("%v", r)
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sort"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -23,15 +24,35 @@ func (f *loadFlags) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.set, "set", nil, "override a value of the pipeline, as path=value; may be repeated")
 }
 
-// read loads a pipeline file, - for standard input.
-func (f *loadFlags) read(env *environment, reg *pipeline.Registry, file string) (*config.Pipeline, error) {
+// openObject opens the store of an object that a flag or an argument names.
+func openObject(ctx context.Context, uri string) (pipeline.Store, string, error) {
+	root, key, err := store.Split(uri)
+	if err != nil {
+		return nil, "", err
+	}
+	st, err := store.Open(ctx, root)
+	return st, key, err
+}
+
+// read loads a pipeline: a file, an object of a store, or - for standard input.
+func (f *loadFlags) read(ctx context.Context, env *environment, reg *pipeline.Registry, file string) (*config.Pipeline, error) {
 	var data []byte
 	var err error
 	name := file
-	if file == "-" {
+	switch {
+	case file == "-":
 		name = "<stdin>"
 		data, err = io.ReadAll(os.Stdin)
-	} else {
+	case strings.Contains(file, "://"):
+		var st pipeline.Store
+		var key string
+		if st, key, err = openObject(ctx, file); err == nil {
+			data, err = st.Get(ctx, key)
+		}
+		if pipeline.IsTransient(err) {
+			return nil, fmt.Errorf("reading the pipeline: %w", err)
+		}
+	default:
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
@@ -44,7 +65,7 @@ func (f *loadFlags) read(env *environment, reg *pipeline.Registry, file string) 
 // reported together. Side tables are only read when data is true.
 func (f *loadFlags) graph(ctx context.Context, env *environment, reg *pipeline.Registry, file string, data bool) (*graph.Graph, error) {
 	var issues pipeline.Issues
-	p, err := f.read(env, reg, file)
+	p, err := f.read(ctx, env, reg, file)
 	if err != nil && (p == nil || !issues.Add(err)) {
 		return nil, err
 	}

@@ -61,8 +61,8 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		initCommand(), runCommand(), planCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), diffCommand(), payloadCommand(), extractCommand(), graphCommand(),
-		lineageCommand(), gcCommand(), formatsCommand(), stagesCommand(), versionCommand(),
+		initCommand(), runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), diffCommand(), payloadCommand(), extractCommand(), graphCommand(),
+		lineageCommand(), gcCommand(), forgetCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }
 
@@ -134,6 +134,13 @@ func (env *environment) execute(ctx context.Context, c command, args []string) e
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	run := c.setup(fs)
+	// Arguments show in lists of processes and go into messages, manifests and
+	// lineage: whatever they are for, they are no place for credentials.
+	for i, a := range args {
+		if pipeline.HoldsSecret(a) {
+			return usagef("%s: argument %d holds credentials; leave them to the environment or to the AWS configuration", c.name, i+1)
+		}
+	}
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			env.describe(c, fs)

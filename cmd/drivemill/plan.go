@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,8 +30,13 @@ write a manifest into the lake. Each shard is then run by a process of its own, 
 finish judges the whole. Planning again under the same run id gives the same manifest.
 
 The result, one JSON object, says where the manifest is and how many shards it has:
-with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array job.`,
+with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array job.
+
+--dry-run writes nothing: it lists the units that would run, each with its strongest
+cause, and how many bytes each cause makes a run read; explain tells more.`,
 		examples: `  drivemill plan urban.yaml --run-id nightly-2026-03-02 --shard-bytes 200GB
+  drivemill plan s3://config/urban.yaml --run-id nightly-2026-03-02 --shards 50 --output-file s3://config/plans/ID.json
+  drivemill plan urban.yaml --dry-run
   drivemill run --manifest s3://lake/_drivemill/runs/ID/manifest.json --shard 3/7
   drivemill finish --manifest s3://lake/_drivemill/runs/ID/manifest.json
 `,
@@ -42,14 +48,29 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 			shards := fs.Int("shards", 0, "largest number of shards (default: as --shard-bytes makes, else 1)")
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
 			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
+			outputFile := fs.String("output-file", "", "write the result there too: a file, or an object such as s3://bucket/plans/nightly.json")
+			dry := fs.Bool("dry-run", false, "say what would run, and why, and write nothing")
+			asJSON := fs.Bool("json", false, "with --dry-run, print one JSON object")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
 					return usagef("plan: want one pipeline file, have %d", len(args))
 				}
 				opt := runner.PlanOptions{Name: sched.runID, Shards: *shards}
-				if *shards < 0 || *shards > runner.MaxShards {
-					return usagef("plan: --shards must be between 1 and %d", runner.MaxShards)
+				switch {
+				case *shards < 0:
+					return usagef("plan: --shards %d: want 1 or more", *shards)
+				case *shards > runner.MaxShards:
+					return usagef("plan: --shards %d: an array job of AWS Batch has at most %d children; give each shard more to do", *shards, runner.MaxShards)
+				}
+				var output pipeline.Store
+				var outputKey string
+				if *outputFile != "" {
+					var err error
+					// Found out before the work rather than after it.
+					if output, outputKey, err = openObject(ctx, *outputFile); err != nil {
+						return usagef("plan: --output-file: %v", err)
+					}
 				}
 				if *shardBytes != "" {
 					n, err := config.ParseSize(*shardBytes)
@@ -62,25 +83,43 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 				if err != nil {
 					return err
 				}
-				log, err := newLogger(env, *logFormat)
+				r, err := planningRunner(ctx, env, &load, args[0], *logFormat)
 				if err != nil {
 					return err
 				}
-				reg := builtin.Registry()
-				g, err := load.graph(ctx, env, reg, args[0], true)
-				if err != nil {
+				g := r.Graph
+				r.SplitSize = size
+				if *dry {
+					all, err := r.Explain(ctx)
+					if err != nil {
+						return err
+					}
+					d := newDryPlan(all, opt)
+					if !*asJSON {
+						return d.text(env.stdout)
+					}
+					enc := json.NewEncoder(env.stdout)
+					enc.SetIndent("", " ")
+					return enc.Encode(d)
+				}
+				if r.RunInfo, err = sched.runInfo(env, g.Pipeline.Name, g.Pipeline.Description); err != nil {
 					return err
 				}
-				info, err := sched.runInfo(env, g.Pipeline.Name, g.Pipeline.Description)
-				if err != nil {
-					return err
-				}
-				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, SplitSize: size, Now: time.Now}
 				m, err := r.Plan(ctx, opt)
 				if err != nil {
 					return err
 				}
-				return printPlan(env.stdout, g, m)
+				var result bytes.Buffer
+				if err := printPlan(&result, g, m); err != nil {
+					return err
+				}
+				if output != nil {
+					if err := output.Put(ctx, outputKey, result.Bytes()); err != nil {
+						return fmt.Errorf("writing the result of plan: %w", err)
+					}
+				}
+				_, err = env.stdout.Write(result.Bytes())
+				return err
 			}
 		},
 	}
@@ -89,15 +128,16 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 // printPlan prints what a scheduler needs to start the shards.
 func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 	return json.NewEncoder(w).Encode(struct {
-		RunID    string `json:"run_id"`
-		Manifest string `json:"manifest"`
-		Shards   int    `json:"shards"`
-		Units    int    `json:"units"`
-		Done     int    `json:"done_before"`
-		Bytes    int64  `json:"bytes"`
+		RunID    string           `json:"run_id"`
+		Manifest string           `json:"manifest"`
+		Shards   int              `json:"shards"`
+		Units    int              `json:"units"`
+		Done     int              `json:"done_before"`
+		Bytes    int64            `json:"bytes"`
+		Left     []runner.LeftOut `json:"left_out,omitempty"`
 		// Wholes are large recordings that could not be cut, and why.
 		Wholes []runner.Whole `json:"not_cut,omitempty"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Wholes})
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Left, m.Wholes})
 }
 
 // scheduleFlags say which run of a schedule this is.

@@ -213,7 +213,7 @@ func failedUnits(err error, sum *runner.Summary) error {
 }
 
 // runInfo describes the run for lineage events; a scheduler hands its own run
-// over in OPENLINEAGE_PARENT_ID.
+// over in the environment.
 func runInfo(env *environment, namespace, job, description string) (lineage.RunInfo, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -221,10 +221,8 @@ func runInfo(env *environment, namespace, job, description string) (lineage.RunI
 	}
 	b := binaryInfo()
 	info := lineage.RunInfo{RunID: id.String(), Namespace: namespace, Job: job, Description: description, Version: b.Version, VCS: b.VCS}
-	if s, ok := env.getenv("OPENLINEAGE_PARENT_ID"); ok && s != "" {
-		if info.Parent, err = lineage.ParseParent(s); err != nil {
-			return info, usagef("OPENLINEAGE_PARENT_ID: %v", err)
-		}
+	if info.Parent, err = lineage.ParentOf(env.getenv); err != nil {
+		return info, usageError{err}
 	}
 	return info, nil
 }
@@ -263,7 +261,11 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t%s\t%s\n", u.Unit.Name, len(u.Unit.Recordings), u.Unit.Bytes(), u.Unit.Slot, u.Unit.Revision, state)
 		}
-		return tw.Flush()
+		if err := tw.Flush(); err != nil {
+			return err
+		}
+		printLeft(w, s.Left)
+		return nil
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	type row struct {
@@ -303,6 +305,7 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 		}
 	}
 	fmt.Fprintf(w, "units: %d done, %d skipped, %d failed, %d interrupted\n", s.Count(runner.Done), s.Count(runner.Skipped), s.Count(runner.Failed), s.Count(runner.Interrupted))
+	printLeft(w, s.Left)
 	if n := s.Count(runner.Done); n > 0 {
 		t := s.Totals
 		fmt.Fprintf(w, "rows: %d found, %d not selected, %d filtered, %d rejected, %d lost, %d written\n", t.Found, t.Unselected, t.Filtered, t.Rejected, t.Lost, t.Written)
@@ -352,14 +355,15 @@ func summaryJSON(s *runner.Summary) any {
 		Files    []string `json:"files,omitempty"`
 	}
 	out := struct {
-		Run     string         `json:"run"`
-		Units   []unit         `json:"units"`
-		Totals  lineage.Totals `json:"totals"`
-		Bytes   int64          `json:"bytes_read"`
-		Written int64          `json:"bytes_written"`
-		Seconds float64        `json:"seconds"`
-		Steps   map[string]any `json:"steps,omitempty"` // of reduce
-	}{Run: s.RunID, Units: []unit{}, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
+		Run     string           `json:"run"`
+		Units   []unit           `json:"units"`
+		Left    []runner.LeftOut `json:"left_out,omitempty"`
+		Totals  lineage.Totals   `json:"totals"`
+		Bytes   int64            `json:"bytes_read"`
+		Written int64            `json:"bytes_written"`
+		Seconds float64          `json:"seconds"`
+		Steps   map[string]any   `json:"steps,omitempty"` // of reduce
+	}{Run: s.RunID, Units: []unit{}, Left: s.Left, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
 	for _, u := range s.Units {
 		x := unit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
 		if u.Err != nil {

@@ -12,8 +12,12 @@ import (
 	"github.com/drivemill/drivemill/pipeline/lineage"
 )
 
-// version is set by the linker for releases.
-var version = "dev"
+// version is set by the linker for releases, and revision where a build has no
+// repository at hand, as in an image.
+var (
+	version  = "dev"
+	revision string
+)
 
 // binaryInfo says which build this is.
 func binaryInfo() lineage.Binary {
@@ -29,6 +33,9 @@ func binaryInfo() lineage.Binary {
 				}
 			}
 		}
+	}
+	if b.VCS == "" {
+		b.VCS = revision
 	}
 	return b
 }

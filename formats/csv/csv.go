@@ -35,6 +35,10 @@
 // range selects all of it. A record of more than 16 MiB is an error.
 //
 // The files of Backblaze's drive statistics have a format of their own.
+//
+// # Limits
+//
+// A record has up to 16 MiB.
 package csv
 
 import (

@@ -237,23 +237,47 @@ func (b *block) shorten(text []byte, start, end int, eol byte) {
 
 // findHeader returns where in buf[start:end] the first header line lies that
 // differs from the one in force, or -1. Lines that repeat it are left to the
-// parser.
+// parser. A line that begins like the header is meant as one even where it is
+// not; one that begins otherwise, because its columns are in another order, is one
+// when it has all the names.
 func (c *cutter) findHeader(b *block, buf []byte, start, end int) int {
-	h := c.plan.header
+	first := c.findLine(b, buf, start, end, c.plan.header.begin, func(line []byte) bool {
+		return bytes.HasPrefix(line, c.plan.header.begin)
+	})
+	if first >= 0 {
+		end = first
+	}
+	turned := c.findLine(b, buf, start, end, capacity, func(line []byte) bool {
+		_, err := parseHeader(bytes.TrimRight(line, "\r\n"))
+		return err == nil
+	})
+	if turned >= 0 {
+		return turned
+	}
+	return first
+}
+
+// capacity is in every header, and in no row.
+var capacity = []byte("capacity_bytes")
+
+// findLine returns where the first record lies that contains mark, is accepted
+// by ok, and is not the header in force; -1 for none. Headers hold no line ends.
+func (c *cutter) findLine(b *block, buf []byte, start, end int, mark []byte, ok func([]byte) bool) int {
 	for p := start; ; {
-		i := bytes.Index(buf[p:end], h.begin)
+		i := bytes.Index(buf[p:end], mark)
 		if i < 0 {
 			return -1
 		}
+		from := start + bytes.LastIndexAny(buf[start:p+i], "\r\n") + 1
 		p += i
-		atStart := p == start || buf[p-1] == '\n' || buf[p-1] == '\r'
-		if atStart && b.odd && p > start {
-			_, atStart = slices.BinarySearch(b.ends, int32(p))
+		p += lineEnd(buf[p:end])
+		atStart := true
+		if b.odd && from > start {
+			_, atStart = slices.BinarySearch(b.ends, int32(from))
 		}
-		if atStart && !h.repeatedBy(buf[p:p+lineEnd(buf[p:end])]) {
-			return p
+		if line := buf[from:p]; atStart && !c.plan.header.repeatedBy(line) && ok(line) {
+			return from
 		}
-		p++
 	}
 }
 

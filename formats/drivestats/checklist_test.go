@@ -207,6 +207,14 @@ func TestChecklist(t *testing.T) {
 				lines++
 			}
 		}
+		// One more, whose columns are in another order.
+		turned := fleet.Header(fleet.Date(2021, 10, 3))
+		slices.Reverse(turned)
+		for range 2 {
+			src := fleetDay(t, fleet.Date(2021, 10, 3), 25, fleet.Layout{Columns: turned})
+			one := decode(t, src, all, pipeline.DecodeOptions{})
+			joined, want, lines = append(joined, src.data...), append(want, one.rows...), lines+1
+		}
 		for _, opt := range []pipeline.DecodeOptions{{}, {BatchRows: 3}, {BatchRows: 5, Workers: 3}} {
 			got := decode(t, &memory{name: "quarter.csv", data: joined}, all, opt)
 			if got.err != nil || len(got.bad) > 0 {

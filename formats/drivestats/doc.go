@@ -12,8 +12,8 @@
 //
 // Columns are found by name, never by position: they came in twelve layouts so
 // far, from 85 columns in 2013 to 197 since April 2024, always inserted in the
-// middle. Files joined end to end are read as one: a header line in the middle
-// is no row, and rows after it follow it.
+// middle. Files joined end to end are read as one: a header line in the middle,
+// in whatever order it has the columns, is no row, and rows after it follow it.
 //
 // # Table
 //
@@ -41,6 +41,11 @@
 // null instead, and counted. The offset of a rejected row counts decompressed
 // bytes, its error tells the line.
 //
-// A line of more than 1 MiB ends decoding. Zip archives are not this package's:
+// Zip archives are not this package's:
 // their members are recordings, which the pipeline finds by name.
+//
+// # Limits
+//
+// A line has up to 1 MiB, and a longer one ends decoding; a file up to 4,096
+// columns and 10,000 changes of its header.
 package drivestats

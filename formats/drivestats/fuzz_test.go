@@ -66,7 +66,7 @@ func plain(data []byte) bool {
 	}
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	h, err := parseHeader(bytes.TrimRight(withoutMark(line), "\r"))
-	return err == nil && !bytes.Contains(rest, h.begin) && bytes.Count(line, []byte(`"`)) == 0 && string(line) == strings.ToValidUTF8(string(line), "?")
+	return err == nil && !bytes.Contains(rest, h.begin) && !bytes.Contains(rest, capacity) && bytes.Count(line, []byte(`"`)) == 0 && string(line) == strings.ToValidUTF8(string(line), "?")
 }
 
 // TestNumbers holds the parsers of cells against strconv and time.

@@ -37,6 +37,12 @@
 // seen. What a unit writes beside its index is one directory of its own, which
 // the commit record and the claim before it name as such: a drive has a hundred
 // thousand frames, and a record that listed each would be larger than the index.
+//
+// # Limits
+//
+// The sizes that an image claims are held against the bytes of its message before
+// anything is made of them. Objects have names made of times and numbers, never of
+// what a recording says.
 package images
 
 import (

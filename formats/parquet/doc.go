@@ -17,6 +17,9 @@
 // "drivemill.columns" of the footer holds a JSON description of the table and
 // its columns: names, types, units and comments of the source.
 //
+// Columns of strings that the output's bloom names get a split-block Bloom filter
+// behind each row group, of 11 bits for each distinct value.
+//
 // The bytes depend on the rows and the configuration only. Row groups are cut
 // at a number of rows or of bytes before encoding, counted per row; which
 // strings get a dictionary is decided by the strings of the row group; files
@@ -67,4 +70,10 @@
 // brotli, LZO and the old LZ4; each is refused by name. Times that nanoseconds
 // cannot hold are an error. Clock times of the day become durations, times
 // without a zone are taken for UTC.
+//
+// # Limits
+//
+// A footer that is read has up to 256 MiB, a page 512 MiB and 2^26 values once it
+// is unpacked, and beyond 64 MiB no more than 4,096 times what is stored; the
+// header of a page has up to 16 MiB. Columns nest up to 64 deep.
 package parquet

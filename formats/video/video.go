@@ -39,6 +39,11 @@
 // the start, and behind another refused one), no_picture (parameter sets alone,
 // which count for what follows), parameter_sets, parameter_change, time_order,
 // time_gap, video_format, video_bitstream, null_cell.
+//
+// # Limits
+//
+// A picture has up to 65,535 rows and columns, a track 16 parameter sets of 65,535
+// bytes each.
 package video
 
 import (

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
@@ -54,6 +55,8 @@ type Input struct {
 	To          time.Time               `yaml:"to" doc:"Latest log time, RFC 3339, exclusive." example:"2024-06-01T00:00:00Z"`
 	Payloads    Payloads                `yaml:"payloads" doc:"What becomes of large values of binary columns, such as images: reference, inline or drop." example:"{policy: reference, above: 64KiB}"`
 	Formats     section                 `yaml:"formats" doc:"Settings of formats, by the format's name." example:"{mdf4: {time_zone: Europe/Berlin}}"`
+	Objects     pipeline.Text           `yaml:"objects" fingerprint:"-" doc:"A list that says which objects there are, in place of listing the store: a key or URI a line, JSON lines with key or uri, size and etag, or the manifest.json of an S3 Inventory. The uri says which of them to take, and gives the attributes." example:"s3://fleet-inventory/fleet-raw/daily/2026-03-02T01-00Z/manifest.json"`
+	Ready       Ready                   `yaml:"ready" fingerprint:"-" doc:"When recordings are complete; at once when left out. Units that are not ready are left out, and named." example:"{marker: _DONE}"`
 	Exclude     []pipeline.Text         `yaml:"exclude" fingerprint:"-" doc:"Globs of objects to leave out." example:"[\"**/broken_*\"]"`
 
 	// Output and Table are Lake taken apart: the name of an output, and a name
@@ -64,6 +67,25 @@ type Input struct {
 	// Partial means that what decides about the tables of the input could not
 	// be decoded.
 	Partial bool
+}
+
+// Ready says when a recording is complete. All that is given must hold.
+type Ready struct {
+	Marker   string        `yaml:"marker" doc:"Name of an object in the recording's folder that is written last." example:"_DONE"`
+	Manifest string        `yaml:"manifest" doc:"Name of an object in the recording's folder that lists the files which must be there: a name a line, or JSON." example:"files.json"`
+	Quiet    time.Duration `yaml:"quiet" doc:"For how long no object of the unit may have changed." example:"10m"`
+}
+
+// Validate checks the rules.
+func (r *Ready) Validate(issues *pipeline.Issues) {
+	if r.Quiet < 0 {
+		issues.Addf(pipeline.Pos{}, "ready.quiet", "must not be negative")
+	}
+	for _, name := range []string{r.Marker, r.Manifest} {
+		if strings.HasPrefix(name, "/") || name == ".." || strings.HasPrefix(name, "../") {
+			issues.Addf(pipeline.Pos{}, "ready", "%s leads out of the recording's folder", quote(name))
+		}
+	}
 }
 
 // FormatSettings are the settings of one format in an input.
@@ -81,7 +103,15 @@ func (in *Input) FormatSettings() []FormatSettings { return in.Formats.formats }
 
 // Grouping says which recordings belong together.
 type Grouping struct {
-	By []pipeline.Text `yaml:"by" required:"true" shorthand:"true" doc:"Attributes whose values the recordings of a unit share." example:"[vehicle_id, drive_id]"`
+	By    []pipeline.Text `yaml:"by" shorthand:"true" doc:"Attributes whose values the recordings of a unit share." example:"[vehicle_id, drive_id]"`
+	Bytes pipeline.Size   `yaml:"bytes" doc:"Put recordings that are smaller into units of about this size, in order of where they lie; beside by, those with the same values." example:"1GiB"`
+}
+
+// Validate checks that something is said.
+func (g *Grouping) Validate(issues *pipeline.Issues) {
+	if g.Bytes < 0 || g.Bytes == 0 && len(g.By) == 0 {
+		issues.Addf(pipeline.Pos{}, "group", "want by, bytes above 0, or both")
+	}
 }
 
 // TableSpec selects tables of an input, and columns of them.

@@ -215,7 +215,7 @@ func TestReference(t *testing.T) {
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got %s", strings.Join(got, ", "))
 	}
-	if r := Reference(new(Input)); r[len(r)-1].Name != "exclude" || r[7].Name != "tables.*.match" {
+	if r := Reference(new(Input)); r[len(r)-1].Name != "exclude" || r[8].Name != "tables.*.match" {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -25,6 +25,10 @@ func (e *expander) walk(v *Value, path string) {
 		}
 	case Mapping:
 		for _, f := range v.Fields {
+			if e.secret(f.Key) {
+				e.issues.Addf(f.Pos, path, "a key holds credentials; leave them to the environment or to the store's own configuration")
+				continue
+			}
 			e.walk(f.Value, join(path, f.Key))
 		}
 	}
@@ -47,7 +51,7 @@ func (e *expander) scalar(v *Value, path string) {
 			resolve(v)
 		}
 	}
-	if secretIn(v.Text) {
+	if e.secret(v.Text) {
 		if !e.reported[v.Pos] || v.Pos.Line == 0 {
 			e.issues.Addf(v.Pos, path, "holds credentials; leave them to the environment or to the store's own configuration")
 		}
@@ -56,12 +60,29 @@ func (e *expander) scalar(v *Value, path string) {
 	}
 }
 
-var credentials = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://[^/?#\s]*@|[?&]X-Amz-(Signature|Credential|Security-Token)=`)
+// secretVariable matches names of variables whose values do not belong into a
+// pipeline, which is kept in manifests.
+var secretVariable = regexp.MustCompile(`(?i)SECRET|PASSWORD|PASSWD|PRIVATE_KEY|ACCESS_KEY|SESSION_TOKEN`)
 
-// secretIn reports whether a text holds a URI with user information or a
-// signature.
-func secretIn(s string) bool {
-	return strings.Contains(s, "://") && credentials.MatchString(s)
+// leastSecret is the length from which a value of the environment is looked
+// for in texts: shorter ones would be found by chance.
+const leastSecret = 12
+
+// secret reports whether a text holds credentials: by their form, or because
+// they are those of the environment.
+func (e *expander) secret(s string) bool {
+	if pipeline.HoldsSecret(s) {
+		return true
+	}
+	for _, name := range []string{"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+		if e.env == nil || len(s) < leastSecret {
+			break
+		}
+		if value, _ := e.env(name); len(value) >= leastSecret && strings.Contains(s, value) {
+			return true
+		}
+	}
+	return false
 }
 
 const maxNesting = 8
@@ -91,6 +112,9 @@ func (e *expander) expand(s string, depth int) (out string, at int, msg string) 
 		name, def, hasDef := strings.Cut(s[j+2:end], ":")
 		if !isVariable(name) {
 			return "", j, quote(name) + " is no name of a variable; write $${ for the characters themselves"
+		}
+		if secretVariable.MatchString(name) {
+			return "", j, "the variable " + name + " is one for credentials; leave them to the environment or to the store's own configuration"
 		}
 		val, ok := "", false
 		if e.env != nil {

@@ -136,6 +136,10 @@ func (l *inputLoader) place(inStep bool, written []*Node) {
 	case inStep && in.Lake.Value == "":
 		l.issues.Addf(l.value.at(), l.path, "output is missing")
 		in.Partial = true
+	case inStep && in.Grouping.Bytes > 0:
+		l.issues.Addf(l.value.at(), l.path+".group.bytes", "files of a step are grouped by partition keys only")
+	case inStep && (in.Objects.Value != "" || in.Ready != Ready{}):
+		l.issues.Addf(l.value.at(), l.path, "objects and ready are of inputs with recordings, a step reads what is committed")
 	case inStep:
 		in.Format = "parquet"
 		output, table, ok := strings.Cut(in.Lake.Value, ".")
@@ -176,7 +180,7 @@ type inputLoader struct {
 }
 
 // immaterial are the settings that do not decide what the tables look like.
-var immaterial = []string{"on_bad_data", "clock_window", "from", "to", "exclude", "group"}
+var immaterial = []string{"on_bad_data", "clock_window", "from", "to", "exclude", "group", "objects", "ready"}
 
 func (l *inputLoader) load(fv Field) {
 	in := l.in

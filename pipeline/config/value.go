@@ -75,7 +75,7 @@ func (v *Value) describe() string {
 // quote quotes a text for a message, shortened. Credentials are not shown.
 func quote(s string) string {
 	const limit = 60
-	if secretIn(s) {
+	if pipeline.HoldsSecret(s) {
 		return `"***"`
 	}
 	if len(s) > limit {

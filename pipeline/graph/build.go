@@ -312,7 +312,7 @@ func (b *build) make(n *node, env pipeline.Env) error {
 		n.behaviour = spec.Behaviour
 		n.stage, err = spec.New(b.ctx, n.Config, rec)
 	}
-	n.sides = rec.sides
+	n.sides, n.loaded = rec.sides, rec.loaded
 	switch {
 	case err == nil:
 		return nil
@@ -352,7 +352,7 @@ func (b *build) formats(in *config.Input, env pipeline.Env) (*inputFormats, erro
 			b.issues.Addf(s.Pos, s.Path, "%v", err)
 		}
 	}
-	out.sides = append(out.sides, rec.sides...)
+	out.sides, out.loaded = append(out.sides, rec.sides...), rec.loaded
 	slices.Sort(out.sides)
 	return out, nil
 }
@@ -370,7 +370,7 @@ func report(issues *pipeline.Issues, n *node, err error) {
 func (r *recorder) LoadTable(ctx context.Context, uri pipeline.Text) (*pipeline.SideTable, error) {
 	t, err := r.Env.LoadTable(ctx, uri)
 	if err == nil {
-		r.note(t.SHA256)
+		r.note(uri.Value, t.SHA256)
 	}
 	return t, err
 }
@@ -379,13 +379,17 @@ func (r *recorder) LoadTable(ctx context.Context, uri pipeline.Text) (*pipeline.
 func (r *recorder) LoadFile(ctx context.Context, uri pipeline.Text) (*pipeline.SideFile, error) {
 	f, err := r.Env.LoadFile(ctx, uri)
 	if err == nil {
-		r.note(f.SHA256)
+		r.note(uri.Value, f.SHA256)
 	}
 	return f, err
 }
 
-func (r *recorder) note(hash string) {
+func (r *recorder) note(uri, hash string) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.sides = append(r.sides, hash)
-	r.mu.Unlock()
+	if r.loaded == nil {
+		r.loaded = make(map[string]string)
+	}
+	r.loaded[uri] = hash
 }

@@ -30,7 +30,8 @@ type Graph struct {
 // inputFormats are the formats of an input, with its settings.
 type inputFormats struct {
 	registry *pipeline.Registry
-	sides    []string // content hashes of what the settings refer to
+	sides    []string          // content hashes of what the settings refer to
+	loaded   map[string]string // the same by URI
 }
 
 // Formats returns the formats as the settings of an input want them.
@@ -45,7 +46,8 @@ type node struct {
 	stage     pipeline.Stage // nil for an output, and where it could not be made
 	sink      pipeline.Sink  // nil for a stage, and where it could not be made
 	from      []ref
-	sides     []string // content hashes of what was loaded while it was made
+	sides     []string          // content hashes of what was loaded while it was made
+	loaded    map[string]string // the same by URI
 	print     nodePrint
 }
 
@@ -120,8 +122,9 @@ type Port struct {
 // recorder notes which side data a component loads, by content hash.
 type recorder struct {
 	pipeline.Env
-	mu    sync.Mutex
-	sides []string
+	mu     sync.Mutex
+	sides  []string
+	loaded map[string]string
 }
 
 // Sinks lists the outputs with what they write to.

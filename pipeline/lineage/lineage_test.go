@@ -69,6 +69,40 @@ func TestParent(t *testing.T) {
 	}
 }
 
+func TestParentOf(t *testing.T) {
+	const run, root = "01941f29-7c00-7087-8940-40e512c257bd", "01941f29-7c00-7087-8940-40e512c257be"
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		want *ParentRun
+		err  string
+	}{
+		{"nothing", nil, nil, ""},
+		{"parent", map[string]string{"OPENLINEAGE_PARENT_ID": "a/d.t/" + run}, &ParentRun{Namespace: "a", Job: "d.t", RunID: run}, ""},
+		{"root", map[string]string{"OPENLINEAGE_PARENT_ID": "a/d.t/" + run, "OPENLINEAGE_ROOT_PARENT_ID": "a/d/" + root},
+			&ParentRun{Namespace: "a", Job: "d.t", RunID: run, RootNamespace: "a", RootJob: "d", RootRunID: root}, ""},
+		{"context wins", map[string]string{"OPENLINEAGE_PARENT_ID": "a/other/" + root,
+			"OPENLINEAGE_CONTEXT": `{"new": 1, "parent": {"run": {"runId": "` + run + `"}, "job": {"namespace": "a/b", "name": "d/t"}, "root": {"run": {"runId": "` + root + `"}, "job": {"namespace": "a", "name": "d"}}}}`},
+			&ParentRun{Namespace: "a/b", Job: "d/t", RunID: run, RootNamespace: "a", RootJob: "d", RootRunID: root}, ""},
+		{"context without parent", map[string]string{"OPENLINEAGE_PARENT_ID": "a/d.t/" + run, "OPENLINEAGE_CONTEXT": "{}"}, &ParentRun{Namespace: "a", Job: "d.t", RunID: run}, ""},
+		{"no JSON", map[string]string{"OPENLINEAGE_CONTEXT": "x"}, nil, "OPENLINEAGE_CONTEXT: want a JSON object"},
+		{"no run", map[string]string{"OPENLINEAGE_CONTEXT": `{"parent": {"job": {"namespace": "a", "name": "b"}}}`}, nil, "not a UUID"},
+		{"no job", map[string]string{"OPENLINEAGE_CONTEXT": `{"parent": {"run": {"runId": "` + run + `"}}}`}, nil, "job.namespace"},
+		{"bad root", map[string]string{"OPENLINEAGE_PARENT_ID": "a/d.t/" + run, "OPENLINEAGE_ROOT_PARENT_ID": "x"}, nil, "OPENLINEAGE_ROOT_PARENT_ID: "},
+	} {
+		got, err := ParentOf(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v, want %s", c.name, err, c.err)
+			}
+			continue
+		}
+		if err != nil || (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+			t.Errorf("%s: got %+v, %v", c.name, got, err)
+		}
+	}
+}
+
 func TestParseParent(t *testing.T) {
 	p, err := ParseParent("airflow/prod/dag.task/01941f29-7c00-7087-8940-40e512c257bd")
 	if err != nil || p.Namespace != "airflow/prod" || p.Job != "dag.task" {

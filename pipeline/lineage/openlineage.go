@@ -112,6 +112,88 @@ func ParseParent(s string) (*ParentRun, error) {
 	return p, nil
 }
 
+// ParentOf finds the run that started this process in the environment:
+// OPENLINEAGE_CONTEXT, a JSON object of the shape
+//
+//	{"parent": {"run": {"runId": ...}, "job": {"namespace": ..., "name": ...}, "root": {"run": ..., "job": ...}}}
+//
+// or OPENLINEAGE_PARENT_ID with the outermost run in OPENLINEAGE_ROOT_PARENT_ID,
+// both as ParseParent reads them. The first wins where several are set; nil
+// when none is.
+func ParentOf(getenv func(string) (string, bool)) (*ParentRun, error) {
+	if s, _ := getenv("OPENLINEAGE_CONTEXT"); s != "" {
+		p, err := parseContext(s)
+		if err != nil {
+			return nil, fmt.Errorf("OPENLINEAGE_CONTEXT: %w", err)
+		}
+		if p != nil {
+			return p, nil
+		}
+	}
+	id, _ := getenv("OPENLINEAGE_PARENT_ID")
+	if id == "" {
+		return nil, nil
+	}
+	p, err := ParseParent(id)
+	if err != nil {
+		return nil, fmt.Errorf("OPENLINEAGE_PARENT_ID: %w", err)
+	}
+	if id, _ := getenv("OPENLINEAGE_ROOT_PARENT_ID"); id != "" {
+		root, err := ParseParent(id)
+		if err != nil {
+			return nil, fmt.Errorf("OPENLINEAGE_ROOT_PARENT_ID: %w", err)
+		}
+		p.RootNamespace, p.RootJob, p.RootRunID = root.Namespace, root.Job, root.RunID
+	}
+	return p, nil
+}
+
+// parseContext reads the parent of an OPENLINEAGE_CONTEXT; nil when it has none.
+// Keys that are not known are for others.
+func parseContext(s string) (*ParentRun, error) {
+	type identity struct {
+		Run struct {
+			RunID string `json:"runId"`
+		} `json:"run"`
+		Job struct {
+			Namespace string `json:"namespace"`
+			Name      string `json:"name"`
+		} `json:"job"`
+	}
+	var c struct {
+		Parent *struct {
+			identity
+			Root *identity `json:"root"`
+		} `json:"parent"`
+	}
+	if err := json.Unmarshal([]byte(s), &c); err != nil {
+		return nil, fmt.Errorf("want a JSON object with parent: %w", err)
+	}
+	if c.Parent == nil {
+		return nil, nil
+	}
+	check := func(what string, i identity) error {
+		switch {
+		case !IsUUID(i.Run.RunID):
+			return fmt.Errorf("%s: run.runId %q is not a UUID", what, i.Run.RunID)
+		case i.Job.Namespace == "" || i.Job.Name == "":
+			return fmt.Errorf("%s: job.namespace or job.name is missing", what)
+		}
+		return nil
+	}
+	if err := check("parent", c.Parent.identity); err != nil {
+		return nil, err
+	}
+	p := &ParentRun{Namespace: c.Parent.Job.Namespace, Job: c.Parent.Job.Name, RunID: c.Parent.Run.RunID}
+	if r := c.Parent.Root; r != nil {
+		if err := check("parent.root", *r); err != nil {
+			return nil, err
+		}
+		p.RootNamespace, p.RootJob, p.RootRunID = r.Job.Namespace, r.Job.Name, r.Run.RunID
+	}
+	return p, nil
+}
+
 // IsUUID reports whether s has the form of a UUID.
 func IsUUID(s string) bool {
 	if len(s) != 36 {

@@ -21,6 +21,10 @@ const (
 	// AttemptsDir has a mark for each unit that a process is at work on, or did
 	// not come back from.
 	AttemptsDir = StateDir + "/attempts"
+	// PlansDir has what each plan fingerprint covers, once.
+	PlansDir = StateDir + "/plans"
+	// ForgottenDir has a tombstone for each object that must not come back.
+	ForgottenDir = StateDir + "/forgotten"
 )
 
 // Commit is the record of one unit: what its files were made from. It holds
@@ -56,6 +60,9 @@ type Input struct {
 	ETag       string            `json:"etag"`
 	Format     string            `json:"format"`
 	Attributes map[string]string `json:"attributes,omitempty"`
+	// Beside marks an object that was found beside the recording while it was
+	// read; it is no part of the unit's identity.
+	Beside bool `json:"beside,omitempty"`
 	// Read lists the byte ranges that were read, merged, half-open.
 	Read [][2]int64 `json:"read"`
 }
@@ -122,6 +129,15 @@ func (c *Commit) Keys() []string {
 	return keys
 }
 
+// Objects returns the URIs of all objects that were read.
+func (c *Commit) Objects() []string {
+	out := make([]string, len(c.Inputs))
+	for i, in := range c.Inputs {
+		out[i] = in.URI
+	}
+	return out
+}
+
 // Encode returns the bytes of the record.
 func (c *Commit) Encode() ([]byte, error) {
 	b, err := json.MarshalIndent(c, "", " ")
@@ -181,4 +197,6 @@ func ParseCommitKey(key string) (CommitKey, bool) {
 type Claim struct {
 	Revision string   `json:"revision"`
 	Keys     []string `json:"keys"`
+	// Objects are the URIs that the files were made from.
+	Objects []string `json:"objects,omitempty"`
 }

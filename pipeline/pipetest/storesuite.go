@@ -145,7 +145,7 @@ func storeEmpty(t *testing.T, s pipeline.Store) {
 func storeNastyKeys(t *testing.T, s pipeline.Store) {
 	nasty := []string{
 		"a-b", "a.b", "a/b", "a/b-c", "a/b.c", "a/bc/d", "a0", "ab/c", "a+b", "a b/c d", "a%20b", "a%2Fb", "a&b=c;d", "a'b\"c",
-		"a#b?c", "a\\b", "a<b>c", "a~b", "A/b", "ä/ö", "车/辆.bag", "e\u0301", "drive_date=2024-03-01/x-1-0.parquet", ".hidden", "-dash/x", "a/.b",
+		"a#b?c", "a<b>c", "a~b", "A/b", "ä/ö", "车/辆.bag", "e\u0301", "drive_date=2024-03-01/x-1-0.parquet", ".hidden", "-dash/x", "a/.b",
 		"_drivemill/commits/x", "_drivemill/tmpx", "{x}*[y]", "$HOME", "a:b", "a@b,c", "...", "a/...",
 	}
 	for _, k := range nasty {

@@ -26,6 +26,10 @@ type Recording struct {
 	// Captures are what the wildcards of the pattern stand for.
 	Captures map[string]string
 
+	// Hide, where not nil, says which objects beside the recording it must not
+	// see.
+	Hide func(uri string) bool
+
 	store pipeline.Store
 	zip   *store.Zip // that holds the objects, where it was opened already
 }
@@ -51,6 +55,10 @@ func (r *Recording) Bytes() int64 {
 type Options struct {
 	// Keep says which objects to look at; nil: all.
 	Keep func(pipeline.Object) bool
+	// Objects, where not nil, are looked at in place of listing the store:
+	// ascending by key, each once. Those that the pattern does not match are
+	// passed over.
+	Objects []pipeline.Object
 	// Skipped is told which members of archives are no recordings, and why.
 	Skipped func(uri, why string)
 }
@@ -75,6 +83,18 @@ func Find(ctx context.Context, reg *pipeline.Registry, st pipeline.Store, pat *s
 		return nil
 	}
 	open := func(context.Context, string) (pipeline.Store, error) { return st, nil }
+	if opt.Objects != nil {
+		for _, obj := range opt.Objects {
+			captures, ok := pat.Match(obj.Key)
+			if !ok {
+				continue
+			}
+			if err := add(obj, captures); err != nil {
+				return nil, err
+			}
+		}
+		return assemble(ctx, reg, st, found)
+	}
 	err := store.Find(ctx, open, pat, add)
 	if err != nil && !errors.Is(err, pipeline.ErrNotFound) {
 		return nil, err
@@ -255,6 +275,9 @@ func (s *source) Beside(ctx context.Context, name string) (pipeline.Source, erro
 	obj, err := s.recording.stat(ctx, key)
 	if err != nil {
 		return nil, err
+	}
+	if hide := s.recording.Hide; hide != nil && hide(obj.URI) {
+		return nil, fmt.Errorf("%s: it was forgotten: %w", obj.URI, pipeline.ErrNotFound)
 	}
 	src, err := s.open(ctx, obj)
 	if err != nil {

@@ -227,7 +227,7 @@ func readTable(ctx context.Context, reg *pipeline.Registry, src pipeline.Source)
 // validation can know only by looking.
 func Connect(ctx context.Context, reg *pipeline.Registry, g *graph.Graph, open func(context.Context, string) (pipeline.Store, error)) error {
 	r := &Runner{Registry: reg, Graph: g, OpenStore: open, Progress: quiet{}}
-	units, err := r.plan(ctx)
+	units, err := r.units(ctx)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,14 @@ func (r *Runner) Finish(ctx context.Context, m *Manifest, limits config.Limits) 
 	if err := r.settleSlices(ctx, units); err != nil {
 		return rep, err
 	}
+	if err := r.dropForgotten(ctx, commits); err != nil {
+		return rep, err
+	}
+	if rep.Ended && len(rep.Failed) == 0 {
+		if err := r.removeMoved(ctx, m.Regrouped); err != nil {
+			return rep, err
+		}
+	}
 	if rep.Success() {
 		sum := &Summary{}
 		if err := r.reduce(ctx, sum); err != nil {

@@ -108,8 +108,8 @@ func (l *lake) read(ctx context.Context, k lineage.CommitKey) (*lineage.Commit, 
 // bytes. Claims are removed once their record exists, so that a place that is
 // free may have been taken and settled since the records were listed: they are
 // looked at again, after the claim, when no other process can take the place.
-func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys []string) (lineage.CommitKey, error) {
-	data, err := json.Marshal(lineage.Claim{Revision: revision, Keys: keys})
+func (l *lake) claim(ctx context.Context, slot, revision string, after int, keys, objects []string) (lineage.CommitKey, error) {
+	data, err := json.Marshal(lineage.Claim{Revision: revision, Keys: keys, Objects: objects})
 	if err != nil {
 		return lineage.CommitKey{}, err
 	}

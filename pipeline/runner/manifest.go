@@ -41,6 +41,11 @@ type Manifest struct {
 	Shards []Shard `json:"shards"`
 	// Wholes are large recordings that could not be cut into slices, and why.
 	Wholes []Whole `json:"not_cut,omitempty"`
+	// Left is what inputs match and no unit was made of.
+	Left []LeftOut `json:"left_out,omitempty"`
+	// Regrouped are slots, by lake, whose recordings are in other units now:
+	// removed when those are done.
+	Regrouped map[string][]string `json:"regrouped,omitempty"`
 	// DoneKey lists the units found done.
 	DoneKey string `json:"done_key,omitempty"`
 }
@@ -118,6 +123,9 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 	if m, err := readManifest(ctx, home.store, r.RunInfo.RunID); err == nil || !errors.Is(err, pipeline.ErrNotFound) {
 		return m, err
 	}
+	if err := r.loadForgotten(ctx, true); err != nil {
+		return nil, err
+	}
 	units, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
@@ -128,7 +136,7 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Layout: 1, RunID: r.RunInfo.RunID, Name: opt.Name, Pipeline: r.Graph.Pipeline.Normalised(), Plan: r.Graph.PlanFingerprint(),
-		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Wholes: r.Wholes}
+		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Left: r.left, Regrouped: r.regrouped, Wholes: r.Wholes}
 	for i, part := range divide(todo, opt) {
 		s := Shard{Units: len(part)}
 		for _, u := range part {
@@ -165,15 +173,8 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 	return m, r.sendEvent(ctx, lineage.NewEvent("START", r.Now(), r.RunInfo))
 }
 
-// divide balances units over shards by their bytes: the largest first, each to
-// the shard that has least.
-func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
-	var total int64
-	units := make([]*Unit, len(todo))
-	for i, u := range todo {
-		units[i] = u.Unit
-		total += u.Unit.Bytes()
-	}
+// Count returns how many shards that many units and bytes make.
+func (opt PlanOptions) Count(units int, total int64) int {
 	n := 1
 	if opt.ShardBytes > 0 {
 		n = int(min((total+opt.ShardBytes-1)/opt.ShardBytes, MaxShards))
@@ -183,7 +184,19 @@ func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
 	} else if opt.Shards > 0 {
 		n = opt.Shards
 	}
-	n = min(max(n, 1), len(units), MaxShards)
+	return min(max(n, 1), units, MaxShards)
+}
+
+// divide balances units over shards by their bytes: the largest first, each to
+// the shard that has least.
+func divide(todo []*UnitResult, opt PlanOptions) [][]*Unit {
+	var total int64
+	units := make([]*Unit, len(todo))
+	for i, u := range todo {
+		units[i] = u.Unit
+		total += u.Unit.Bytes()
+	}
+	n := opt.Count(len(units), total)
 	if n == 0 {
 		return nil
 	}

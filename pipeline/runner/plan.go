@@ -76,26 +76,56 @@ const (
 	revisionDigits = 12
 )
 
-// plan lists the inputs and makes units of what it finds.
+// plan lists the units that are ready.
 func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
+	units, err := r.units(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ready, err := r.whenReady(ctx, units)
+	if err == nil {
+		r.regrouped, err = r.moved(ctx, units, ready)
+	}
+	return ready, err
+}
+
+// units lists the inputs and makes units of what it finds.
+func (r *Runner) units(ctx context.Context) ([]*Unit, error) {
 	p := r.Graph.Pipeline
 	joined := len(p.Inputs) > 1 && sameGroups(p.Inputs)
 	if p.Step != "" && len(p.Inputs) > 1 && !joined && slices.ContainsFunc(p.Inputs, func(in *config.Input) bool { return len(in.Group) > 0 }) {
 		return nil, &pipeline.Issue{Pos: p.Inputs[0].Pos, Path: p.Inputs[0].Path, Message: "the inputs of a step are grouped alike, or not at all"}
 	}
 	units := make(map[string]*Unit)
+	r.left = nil
 	for _, in := range p.Inputs {
 		found, err := r.find(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == 0 && in.Output == "" {
+		if len(found) == 0 && in.Output == "" && len(r.left) == 0 {
 			return nil, fmt.Errorf("input %s: nothing matches %s: %w", in.Name, in.URI.Value, pipeline.ErrNotFound)
+		}
+		var bundled map[*Recording]string
+		if in.Grouping.Bytes > 0 {
+			if joined {
+				return nil, &pipeline.Issue{Pos: in.Pos, Path: in.Path + ".group.bytes", Message: "inputs whose groups are joined are not grouped by bytes"}
+			}
+			if bundled, err = bundle(in, found); err != nil {
+				return nil, err
+			}
 		}
 		for _, rec := range found {
 			name, key, err := logicalInput(in, rec, joined)
 			if err != nil {
 				return nil, err
+			}
+			if in.Grouping.Bytes > 0 {
+				if group := bundled[rec]; group != "" {
+					name, key = in.Name+"/"+group, in.Name+"/"+group
+				} else {
+					name, key = alone(in, rec)
+				}
 			}
 			u := units[key]
 			if u == nil {
@@ -158,22 +188,18 @@ func logicalInput(in *config.Input, rec *Recording, joined bool) (name, key stri
 		return "all", "all", nil
 	}
 	if len(in.Group) == 0 {
-		return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.URI), nil
+		name, key = alone(in, rec)
+		return name, key, nil
 	}
-	var parts []string
-	for _, g := range in.Group {
-		v, ok := rec.Attributes[g]
-		if !ok {
-			return "", "", &pipeline.Issue{Pos: in.Pos, Path: in.Path + ".group.by",
-				Message: fmt.Sprintf("recordings have no attribute %q: capture it in the uri as {%s}", g, g)}
-		}
-		parts = append(parts, g+"="+v)
-	}
-	name = strings.Join(parts, "/")
-	if !joined {
+	if name, err = groupOf(in, rec); !joined {
 		name = in.Name + "/" + name
 	}
-	return name, name, nil
+	return name, name, err
+}
+
+// alone names the unit of a single recording.
+func alone(in *config.Input, rec *Recording) (name, key string) {
+	return in.Name + "/" + rec.Attributes[graph.RecordingAttribute], in.Name + "/" + absolute(rec.URI)
 }
 
 // recordingID names a recording in the rows made of it: its key in the bucket,
@@ -221,14 +247,30 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 			own++
 			return false
 		}
-		return true
+		return !r.leftForgotten(obj.URI)
 	}
 	skipped := func(uri, why string) {
 		if r.Log != nil {
 			r.Log.Info("a member of an archive is left out", "input", in.Name, "uri", uri, "why", why)
 		}
 	}
-	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, recording.Options{Keep: keep, Skipped: skipped})
+	opt := recording.Options{Keep: keep, Skipped: skipped}
+	if in.Objects.Value != "" {
+		all, err := r.listObjects(ctx, in, st)
+		if err != nil {
+			return nil, err
+		}
+		listed := len(all)
+		all = slices.DeleteFunc(all, func(o pipeline.Object) bool { _, ok := pat.Match(o.Key); return !ok })
+		if len(all) < listed && r.Log != nil {
+			r.Log.Info("objects of the list do not match the uri", "input", in.Name, "objects", listed-len(all), "match", len(all))
+		}
+		if all, err = r.lookUp(ctx, in, st, all); err != nil {
+			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+		}
+		opt.Objects = append([]pipeline.Object{}, all...) // nil would list the store
+	}
+	found, err := recording.Find(ctx, r.Graph.Formats(in), st, pat, opt)
 	if err != nil {
 		return nil, fmt.Errorf("input %s: listing %s: %w", in.Name, in.URI.Value, err)
 	}
@@ -249,7 +291,7 @@ func (r *Runner) find(ctx context.Context, in *config.Input) ([]*Recording, erro
 	if own > 0 && r.Log != nil {
 		r.Log.Warn("the input also matches files that the pipeline itself wrote; they are left out", "input", in.Name, "uri", in.URI.Value, "files", own)
 	}
-	return out, nil
+	return r.leaveForgotten(out), nil
 }
 
 // ownFile returns a function that reports whether an object is state of an

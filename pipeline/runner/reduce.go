@@ -24,14 +24,8 @@ import (
 
 // reduce runs the steps in order, each over what is in the lake by then.
 func (r *Runner) reduce(ctx context.Context, sum *Summary) error {
-	written := r.Graph.Sinks()
-	owner := make(map[string]string) // pipeline that writes an output
-	for _, s := range written {
-		owner[s.Name] = r.Graph.Pipeline.Name
-	}
-	for _, g := range r.Graph.Steps {
-		step := *r
-		step.Graph, step.lakes, step.written, step.owner = g, nil, written, owner
+	return r.eachStep(func(step *Runner) error {
+		g := step.Graph
 		step.LimitUnits = 0
 		step.RunInfo.Parent = &lineage.ParentRun{Namespace: r.RunInfo.Namespace, Job: r.RunInfo.Job, RunID: r.RunInfo.RunID}
 		step.RunInfo.Job = g.Pipeline.Name
@@ -47,6 +41,24 @@ func (r *Runner) reduce(ctx context.Context, sum *Summary) error {
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		return nil
+	})
+}
+
+// eachStep calls do with a runner for each step, which knows the outputs that
+// were written before.
+func (r *Runner) eachStep(do func(step *Runner) error) error {
+	written := r.Graph.Sinks()
+	owner := make(map[string]string) // pipeline that writes an output
+	for _, s := range written {
+		owner[s.Name] = r.Graph.Pipeline.Name
+	}
+	for _, g := range r.Graph.Steps {
+		step := *r
+		step.Graph, step.lakes, step.written, step.owner = g, nil, written, owner
+		if err := do(&step); err != nil {
+			return err
 		}
 		written = append(written, g.Sinks()...)
 		for _, s := range g.Sinks() {

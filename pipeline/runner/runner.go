@@ -58,9 +58,14 @@ type Runner struct {
 	lakes    []*lake
 	attempts *attempts
 	// Wholes are large recordings that plan could not cut.
-	Wholes   []Whole
-	pieces   map[string]map[int]int // slices in the lake: by recording and their number, how many
-	eventDir string                 // where events lie; empty: the run's folder
+	Wholes []Whole
+	pieces map[string]map[int]int // slices in the lake: by recording and their number, how many
+	// What was forgotten in any lake, and what planning left out.
+	forgotten tombstones
+	left      []LeftOut
+	// regrouped are slots, by lake, whose recordings are in other units now.
+	regrouped map[string][]string
+	eventDir  string // where events lie; empty: the run's folder
 	// In a step of reduce: the outputs that were written before, and by which
 	// pipeline.
 	written []graph.NamedSink
@@ -110,6 +115,7 @@ type Summary struct {
 	RunID   string
 	Step    string // of reduce; empty: the pipeline itself
 	Units   []*UnitResult
+	Left    []LeftOut      // matched by an input, and no part of a unit
 	Totals  lineage.Totals // of the units done in this run
 	Bytes   int64          // of the inputs of the units done
 	Written int64          // bytes of the files written
@@ -172,7 +178,11 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err
 	}
+	if err := r.loadForgotten(ctx, !r.DryRun); err != nil {
+		return sum, err
+	}
 	units, err := r.plan(ctx)
+	sum.Left = r.left
 	if err != nil {
 		return sum, err
 	}
@@ -189,6 +199,18 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	}
 	if err == nil && ctx.Err() == nil {
 		err = r.settleSlices(ctx, units)
+	}
+	if err == nil && ctx.Err() == nil && sum.Count(Done) > 0 {
+		var commits []*lineage.Commit
+		for _, u := range sum.Units {
+			if u.Outcome == Done {
+				commits = append(commits, u.Commits...)
+			}
+		}
+		err = r.dropForgotten(ctx, commits)
+	}
+	if err == nil && ctx.Err() == nil && sum.Failure() == nil && len(todo)+sum.Count(Skipped) == len(units) {
+		err = r.removeMoved(ctx, r.regrouped)
 	}
 	if err == nil && r.Graph.Pipeline.Step != "" && ctx.Err() == nil {
 		err = r.retire(ctx, units)
@@ -288,6 +310,11 @@ func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary)
 			sound = append(sound, u)
 		}
 	}
+	if len(todo) > 0 {
+		if err := r.keepPlan(ctx); err != nil {
+			return err
+		}
+	}
 	r.Progress.Start(len(todo), bytes)
 	for _, u := range sum.Units {
 		if u.Outcome == Skipped {
@@ -380,6 +407,13 @@ func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
 
 // attempt runs a unit under the mark that shows when its process vanishes.
 func (r *Runner) attempt(ctx context.Context, u *UnitResult, again func(int, time.Duration, error)) error {
+	for _, rec := range u.Unit.Recordings {
+		for _, o := range rec.Objects {
+			if r.forgotten.has(o.URI) {
+				return fmt.Errorf("%s: %w since the run was planned: plan again", o.URI, ErrForgotten)
+			}
+		}
+	}
 	if n := r.attempts.vanished(u.Unit); n >= poisonAfter {
 		return fmt.Errorf("%d attempts: %w; when what took them down is mended, run it with --retry-failed", n, ErrPoison)
 	}

@@ -56,6 +56,9 @@ func (r *Runner) RunShard(ctx context.Context, m *Manifest, shard int) (*Summary
 	if err := r.openLakes(ctx); err != nil {
 		return sum, err
 	}
+	if err := r.loadForgotten(ctx, !r.DryRun); err != nil {
+		return sum, err
+	}
 	units, err := r.readUnits(ctx, r.lakes[0], m.Shards[shard].Key)
 	if err != nil {
 		return sum, err

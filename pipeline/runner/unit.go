@@ -66,6 +66,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 func (u *unitRun) describe(ctx context.Context) error {
 	for _, r := range u.unit.Recordings {
 		o := &openRecording{Recording: r, object: len(u.objects)}
+		r.Hide = u.forgotten.has
 		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
 			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
 			o.reads = append(o.reads, rs)
@@ -445,7 +446,7 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if old, ok := l.newest(u.unit.Slot); ok {
 			after, c.Replaces = old.Sequence, old.Revision
 		}
-		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys())
+		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys(), c.Objects())
 		if err != nil {
 			return nil, err
 		}
@@ -485,10 +486,10 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 		Inputs: []lineage.Input{}, Tables: []lineage.Table{},
 	}
 	for i, o := range u.opened {
-		for _, r := range o.reads {
+		for j, r := range o.reads {
 			obj := r.Object()
 			c.Inputs = append(c.Inputs, lineage.Input{Input: o.Input.Name, URI: obj.URI, Size: obj.Size, ETag: obj.ETag,
-				Format: o.format.Format.Name(), Attributes: o.attrs, Read: r.read()})
+				Format: o.format.Format.Name(), Attributes: o.attrs, Beside: j >= len(o.Objects), Read: r.read()})
 		}
 		if i == 0 {
 			c.Attributes = make(map[string]string)

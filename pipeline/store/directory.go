@@ -29,7 +29,7 @@ func (d *directory) Root() string { return d.root }
 func (d *directory) path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
 
 func (d *directory) object(key string, info fs.FileInfo) pipeline.Object {
-	return pipeline.Object{URI: d.path(key), Key: key, Size: info.Size(), ETag: fileTag(info)}
+	return pipeline.Object{URI: d.path(key), Key: key, Size: info.Size(), ETag: fileTag(info), Modified: info.ModTime().UTC()}
 }
 
 // fileTag identifies the content of a file as well as a file system can tell.

@@ -16,10 +16,22 @@
 // What is written carries a CRC32, which the server checks, unless
 // AWS_REQUEST_CHECKSUM_CALCULATION is when_required.
 //
+// # Protection
+//
+// Requests go over TLS. An endpoint of http:// is taken only where it is of this
+// machine (loopback), or with DRIVEMILL_S3_ALLOW_HTTP=true: what is read and
+// written, and signatures, can then be seen and replayed by anyone on the way.
+// With DRIVEMILL_S3_KMS_KEY (the ARN of a key or of its alias, a key's id, or
+// aws/s3 for the key that AWS keeps for the account) every object is written
+// with SSE-KMS under that key, data and state alike, and with the bucket key,
+// which saves requests to KMS. Without it the bucket's own default holds.
+// URIs that hold credentials are refused, and are not repeated in messages.
+//
 // # Keys
 //
-// Keys are slash separated. Empty, "." and ".." segments and the reserved area
-// _drivemill/tmp/ are refused by every store when writing. Lists are in
+// Keys are slash separated. Empty, "." and ".." segments, backslashes, control
+// characters and the reserved area _drivemill/tmp/ are refused by every store
+// when writing. Lists are in
 // bytewise order of the whole key, as S3 has it: "a-b" comes before "a/b", and
 // "a.b" too. Keys that end in a slash, by which S3 consoles mark directories,
 // are not listed.

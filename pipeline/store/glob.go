@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/drivemill/drivemill/pipeline"
 )
 
 // Pattern names objects by a URI with wildcards and captures:
@@ -40,10 +42,11 @@ type PatternError struct {
 }
 
 func (e *PatternError) Error() string {
+	text := pipeline.Redact(e.Pattern)
 	if e.Offset == 0 {
-		return fmt.Sprintf("%q: %s", e.Pattern, e.Message)
+		return fmt.Sprintf("%q: %s", text, e.Message)
 	}
-	return fmt.Sprintf("%q: at byte %d: %s", e.Pattern, e.Offset, e.Message)
+	return fmt.Sprintf("%q: at byte %d: %s", text, e.Offset, e.Message)
 }
 
 // ParsePattern reads a pattern; mistakes are a *PatternError. It holds for

@@ -20,8 +20,10 @@ func checkKey(key string) error {
 	switch {
 	case key == "":
 		return errors.New("empty key")
-	case strings.IndexByte(key, 0) >= 0:
-		return fmt.Errorf("key %q has a zero byte", key)
+	case strings.IndexFunc(key, isControl) >= 0:
+		return fmt.Errorf("key %q has a control character", key)
+	case strings.Contains(key, `\`):
+		return fmt.Errorf("key %q has a backslash, which some systems take for a slash", key)
 	case key == tempArea || strings.HasPrefix(key, tempArea+"/"):
 		return fmt.Errorf("key %q lies in %s/, which belongs to the store", key, tempArea)
 	}
@@ -35,6 +37,8 @@ func checkKey(key string) error {
 	}
 	return nil
 }
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // span checks a range of an object and cuts it at the object's end.
 func span(obj pipeline.Object, off, n int64) (int64, error) {

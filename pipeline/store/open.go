@@ -59,6 +59,9 @@ func parseURI(uri string) (location, error) {
 	if !found {
 		return location{scheme: "file", path: uri}, nil
 	}
+	if pipeline.HoldsSecret(uri) {
+		return location{}, &PatternError{uri, 0, "the URI holds credentials; leave them to the environment or to the AWS configuration"}
+	}
 	start := len(scheme) + len("://")
 	switch scheme {
 	case "file":

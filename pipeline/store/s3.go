@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -44,6 +44,7 @@ type s3Store struct {
 	prefix string // empty or ends in a slash
 	// checksum of parts: what the SDK adds to every write, or none.
 	checksum types.ChecksumAlgorithm
+	encrypt  encryption
 }
 
 func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
@@ -59,7 +60,7 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 	var broken error
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if o.BaseEndpoint != nil {
-			broken = checkEndpoint(*o.BaseEndpoint)
+			broken = checkEndpoint(*o.BaseEndpoint, os.Getenv(allowHTTPVariable) == "true")
 			o.UsePathStyle = true
 			if o.Region == "" {
 				o.Region = "us-east-1"
@@ -76,7 +77,11 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 	if broken != nil {
 		return nil, fmt.Errorf("opening s3://%s: %w", bucket, broken)
 	}
-	s := &s3Store{client: client, bucket: bucket}
+	encrypt, err := encryptionOf(os.Getenv(kmsKeyVariable))
+	if err != nil {
+		return nil, fmt.Errorf("opening s3://%s: %w", bucket, err)
+	}
+	s := &s3Store{client: client, bucket: bucket, encrypt: encrypt}
 	if client.Options().RequestChecksumCalculation != aws.RequestChecksumCalculationWhenRequired {
 		s.checksum = types.ChecksumAlgorithmCrc32
 	}
@@ -84,20 +89,6 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 		s.prefix = prefix + "/"
 	}
 	return s, nil
-}
-
-// checkEndpoint refuses an endpoint that would put a secret into messages.
-func checkEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil:
-		return errors.New("the configured AWS endpoint is not a URL")
-	case u.User != nil:
-		return errors.New("the configured AWS endpoint holds a user name; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("the configured AWS endpoint %q is not of the form http://host:port", endpoint)
-	}
-	return nil
 }
 
 func newRetryer(cfg aws.Config) aws.Retryer {
@@ -139,8 +130,9 @@ func (s *s3Store) uri(key string) string { return "s3://" + s.bucket + "/" + s.p
 // full is the key in the bucket.
 func (s *s3Store) full(key string) *string { return aws.String(s.prefix + key) }
 
-func (s *s3Store) object(key string, size int64, etag *string) pipeline.Object {
-	return pipeline.Object{URI: s.uri(key), Key: key, Size: size, ETag: strings.Trim(aws.ToString(etag), `"`)}
+func (s *s3Store) object(key string, size int64, etag *string, modified *time.Time) pipeline.Object {
+	// The header of an answer has whole seconds, a listing may have more.
+	return pipeline.Object{URI: s.uri(key), Key: key, Size: size, ETag: strings.Trim(aws.ToString(etag), `"`), Modified: aws.ToTime(modified).UTC().Truncate(time.Second)}
 }
 
 func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Object) error) error {
@@ -161,7 +153,7 @@ func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Obje
 			if !inside || key == "" || strings.HasSuffix(key, "/") {
 				continue
 			}
-			if err := fn(s.object(key, aws.ToInt64(o.Size), o.ETag)); err != nil {
+			if err := fn(s.object(key, aws.ToInt64(o.Size), o.ETag, o.LastModified)); err != nil {
 				return err
 			}
 		}
@@ -177,7 +169,7 @@ func (s *s3Store) Stat(ctx context.Context, key string) (pipeline.Object, error)
 	if err != nil {
 		return pipeline.Object{}, s.fail(ctx, "looking up", s.uri(key), "s3:GetObject", err)
 	}
-	return s.object(key, aws.ToInt64(head.ContentLength), head.ETag), nil
+	return s.object(key, aws.ToInt64(head.ContentLength), head.ETag, head.LastModified), nil
 }
 
 func (s *s3Store) Open(_ context.Context, obj pipeline.Object) (pipeline.Source, error) {
@@ -245,6 +237,7 @@ func (s *s3Store) put(ctx context.Context, key string, data []byte, ifNone *stri
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: s.full(key), IfNoneMatch: ifNone,
 		Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ServerSideEncryption: s.encrypt.kind, SSEKMSKeyId: s.encrypt.key, BucketKeyEnabled: s.encrypt.bucketKey,
 	})
 	if err != nil {
 		return s.fail(ctx, "creating", s.uri(key), "s3:PutObject", err)

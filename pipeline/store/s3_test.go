@@ -542,7 +542,7 @@ func TestS3Configuration(t *testing.T) {
 	})
 	for name, c := range map[string]struct{ key, value, text string }{
 		"secret in endpoint": {"AWS_ENDPOINT_URL", "http://me:hunter2@127.0.0.1:1", "user name"},
-		"no URL":             {"AWS_ENDPOINT_URL", "localhost:9000", "http://host:port"},
+		"no URL":             {"AWS_ENDPOINT_URL", "localhost:9000", "https://host:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(c.key, c.value)

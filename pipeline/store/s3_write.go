@@ -124,6 +124,7 @@ func (w *s3Writer) sendPart(ctx context.Context) error {
 		defer cancel()
 		out, err := s.client.CreateMultipartUpload(start, &s3.CreateMultipartUploadInput{
 			Bucket: &s.bucket, Key: s.full(w.key), ChecksumAlgorithm: s.checksum,
+			ServerSideEncryption: s.encrypt.kind, SSEKMSKeyId: s.encrypt.key, BucketKeyEnabled: s.encrypt.bucketKey,
 		})
 		if err != nil {
 			return s.fail(ctx, "starting the upload of", w.uri(), "s3:PutObject", err)

@@ -70,7 +70,8 @@ func OpenZip(ctx context.Context, src pipeline.Source) (*Zip, error) {
 		z.files[f.Name] = f
 		z.members = append(z.members, pipeline.Object{
 			URI: obj.URI + MemberMark + f.Name, Key: obj.Key + MemberMark + f.Name, Size: int64(f.UncompressedSize64),
-			ETag: fmt.Sprintf("crc32-%08x-%d", f.CRC32, f.UncompressedSize64),
+			ETag:     fmt.Sprintf("crc32-%08x-%d", f.CRC32, f.UncompressedSize64),
+			Modified: obj.Modified, // of the archive: members are as old as their author likes
 		})
 	}
 	return z, nil
