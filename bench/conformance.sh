@@ -10,14 +10,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
 
+# environment DIR PINS makes a Python environment, unless it is there.
+environment() {
+  if ! cmp -s "$2" "$1/installed.txt"; then
+    rm -rf "$1"
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+    cp "$2" "$1/installed.txt"
+  fi
+}
 venv=$PWD/.venv-conformance
-pins=bench/conformance/requirements.txt
-if ! cmp -s "$pins" "$venv/installed.txt"; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$pins"
-  cp "$pins" "$venv/installed.txt"
-fi
+environment "$venv" bench/conformance/requirements.txt
+# lifelines wants another pandas than asammdf does.
+fleet=$PWD/.venv-conformance-fleet
+environment "$fleet" bench/conformance/requirements-fleet.txt
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -45,6 +51,7 @@ part video "$python" bench/conformance/video.py "$work/drivemill"
 part rosbag2 "$python" bench/conformance/rosbag2.py "$work/drivemill"
 part encodings "$python" bench/conformance/encodings.py "$work/drivemill"
 part dbc "$python" bench/conformance/dbc.py "$work/drivemill" "$work/dbc"
+part fleet "$fleet/bin/python" bench/conformance/fleet.py "$work/drivemill" "$work/fleet"
 mkdir "$work/mdf4"
 part samples env DRIVEMILL_SAMPLES="$work/mdf4" go test -count=1 -run '^TestSamples$' ./formats/mdf4/mdf4test
 part mdf4 "$python" bench/conformance/mdf4.py "$work/drivemill" "$work/mdf4"

@@ -37,6 +37,8 @@ type Binding struct {
 // ProcessOptions are given to a processor by the runner.
 type ProcessOptions struct {
 	Allocator arrow.Allocator
+	// Spill is where a stage keeps rows that it has no room for; nil: nowhere.
+	Spill Spill
 	// Reject is told every row that the stage refuses, before it is dropped.
 	// An error ends the unit. It is safe for concurrent use.
 	Reject func(BadRow) error

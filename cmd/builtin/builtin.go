@@ -19,12 +19,18 @@ import (
 	"github.com/drivemill/drivemill/formats/rosbag2"
 	"github.com/drivemill/drivemill/formats/video"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/stages/afr"
 	"github.com/drivemill/drivemill/stages/dbc"
+	"github.com/drivemill/drivemill/stages/dedupe"
 	"github.com/drivemill/drivemill/stages/derive"
+	"github.com/drivemill/drivemill/stages/drivemodels"
 	"github.com/drivemill/drivemill/stages/filter"
+	"github.com/drivemill/drivemill/stages/integrity"
 	"github.com/drivemill/drivemill/stages/lookup"
 	"github.com/drivemill/drivemill/stages/points"
 	selectcols "github.com/drivemill/drivemill/stages/select"
+	"github.com/drivemill/drivemill/stages/sort"
+	"github.com/drivemill/drivemill/stages/survival"
 )
 
 // Registry returns what is built in. A new format or stage is one line.
@@ -47,6 +53,15 @@ func Registry() *pipeline.Registry {
 	reg.AddStage(lookup.Spec())
 	reg.AddStage(dbc.Spec())
 	reg.AddStage(selectcols.Spec())
+	reg.AddStage(sort.Spec())
+	reg.AddStage(dedupe.Spec())
+	reg.AddStage(drivemodels.Spec())
+	reg.AddStage(afr.CubeSpec())
+	reg.AddStage(afr.Spec())
+	reg.AddStage(survival.LivesSpec())
+	reg.AddStage(survival.Spec())
+	reg.AddStage(survival.FlowSpec())
+	reg.AddStage(integrity.Spec())
 	reg.AddStage(points.Spec())
 	reg.AddSink(parquet.Spec())
 	reg.AddSink(images.Spec())

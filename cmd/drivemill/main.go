@@ -61,7 +61,7 @@ type environment struct {
 
 func commands() []command {
 	return []command{
-		runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), payloadCommand(), extractCommand(), graphCommand(),
+		initCommand(), runCommand(), planCommand(), explainCommand(), statusCommand(), finishCommand(), validateCommand(), inspectCommand(), catCommand(), diffCommand(), payloadCommand(), extractCommand(), graphCommand(),
 		lineageCommand(), gcCommand(), forgetCommand(), catalogCommand(), formatsCommand(), stagesCommand(), versionCommand(),
 	}
 }

@@ -22,6 +22,7 @@ type chunk struct {
 	leaf    *leaf
 	dict    *dictionary
 	body    []byte // pages with their headers
+	bloom   []byte // filter with its header, nil for none
 	meta    format.ColumnChunk
 	index   format.ColumnIndex
 	offsets format.OffsetIndex

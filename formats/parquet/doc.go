@@ -17,6 +17,9 @@
 // "drivemill.columns" of the footer holds a JSON description of the table and
 // its columns: names, types, units and comments of the source.
 //
+// Columns of strings that the output's bloom names get a split-block Bloom filter
+// behind each row group, of 11 bits for each distinct value.
+//
 // The bytes depend on the rows and the configuration only. Row groups are cut
 // at a number of rows or of bytes before encoding, counted per row; which
 // strings get a dictionary is decided by the strings of the row group; files

@@ -51,6 +51,13 @@ func (f *file) encode(mem arrow.Allocator, recs []arrow.Record, pool *pool) (*ro
 		if err := e.encode(c.node, rows, g.chunks[starts[i]:starts[i]+len(c.leaves)]); err != nil {
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
+		if c.bloom {
+			filter, err := bloomFilter(arrs)
+			if err != nil {
+				return fmt.Errorf("column %s: %w", c.name, err)
+			}
+			g.chunks[starts[i]].bloom = filter
+		}
 		return nil
 	})
 	if err != nil {

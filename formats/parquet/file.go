@@ -73,6 +73,9 @@ func (f *file) commit(g *rowGroup) error {
 		rg.TotalCompressedSize += int64(len(c.body))
 		c.body = nil
 	}
+	if err := f.writeBlooms(g, rg.Columns); err != nil {
+		return err
+	}
 	f.groups, f.indexes, f.offsets = append(f.groups, rg), append(f.indexes, indexes), append(f.offsets, offsets)
 	return f.out.flush()
 }

@@ -76,7 +76,8 @@ type node struct {
 // planColumn is one column of a file.
 type planColumn struct {
 	*node
-	input int // column of the batches
+	input int  // column of the batches
+	bloom bool // a filter is written for it
 	field arrow.Field
 }
 

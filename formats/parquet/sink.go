@@ -15,6 +15,7 @@ type SinkConfig struct {
 	Pos           pipeline.Pos
 	URI           pipeline.Text   `yaml:"uri" required:"true" fingerprint:"-" doc:"Where the lake is: a directory or a prefix in an object store." example:"s3://fleet-lake/drives"`
 	Partition     []pipeline.Text `yaml:"partition" default:"drive_date" doc:"Keys of the directories below a table, in order: drive_date (the date on which the drive began), month (of the column date, or of the drive), or a column of strings, integers or dates."`
+	Bloom         []pipeline.Text `yaml:"bloom" doc:"Columns of strings that get a Bloom filter in each row group, where a table has them." example:"[serial_number]"`
 	Types         string          `yaml:"types" enum:"lake,source" default:"lake" doc:"lake: the types on which query engines agree. source: those of the recording."`
 	Names         string          `yaml:"names" enum:"lake,source" default:"lake" doc:"lake: column names of a-z, 0-9 and _. source: those of the recording."`
 	Compression   string          `yaml:"compression" enum:"zstd,snappy,none" default:"zstd" doc:"Codec of the pages."`
@@ -187,6 +188,9 @@ func (s *sink) bindTable(t *pipeline.Table) (*lakeTable, error) {
 	}
 	var err error
 	if lt.plan, err = newPlan(t, s.mapping(), drop); err != nil {
+		return nil, err
+	}
+	if err := lt.plan.setBloom(s.cfg.Bloom); err != nil {
 		return nil, err
 	}
 	lt.sort = slices.DeleteFunc(lt.sort, func(i int) bool { return drop[t.Schema.Field(i).Name] })

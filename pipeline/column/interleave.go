@@ -152,6 +152,12 @@ func (m *mixer) labels(arrs []arrow.Array) (arrow.Array, error) {
 // flat handles booleans, fixed-width types, strings and binaries.
 func (m *mixer) flat(arrs []arrow.Array) (arrow.Array, error) {
 	dt := arrs[0].DataType()
+	if onlyNulls(arrs) {
+		// As Finish leaves a column of nulls: without values.
+		c := New(m.mem, dt)
+		c.AppendNulls(m.rows)
+		return c.Finish(), nil
+	}
 	valid, nullN := m.validity(arrs)
 	bufs := []*arrow.Buffer{valid}
 	defer func() {
@@ -190,6 +196,15 @@ func (m *mixer) flat(arrs []arrow.Array) (arrow.Array, error) {
 	data := arrow.NewData(dt, m.rows, bufs, nil, nullN, 0)
 	defer data.Release()
 	return arrow.MakeFromData(data), nil
+}
+
+func onlyNulls(arrs []arrow.Array) bool {
+	for _, a := range arrs {
+		if a.NullN() < a.Len() {
+			return false
+		}
+	}
+	return true
 }
 
 // mix copies the values of the runs to raw, which it returns as values.

@@ -23,6 +23,7 @@ type execution struct {
 	cancel context.CancelCauseFunc
 	bound  *graph.Bound
 	alloc  arrow.Allocator
+	spill  pipeline.Spill // nil: nowhere
 	nodes  []*nodeRun
 	outs   map[int][]*edge // by producer, numbered as in graph.Port
 	// announced are the tables that each stage said it makes.
@@ -281,7 +282,7 @@ func (n *nodeRun) runStage() (err error) {
 	}()
 	workerTask := make([]*task, n.workers)
 	for i := range procs {
-		opt := pipeline.ProcessOptions{Allocator: x.alloc, Needed: x.bound.Needed, Reject: func(r pipeline.BadRow) error {
+		opt := pipeline.ProcessOptions{Allocator: x.alloc, Spill: x.spill, Needed: x.bound.Needed, Reject: func(r pipeline.BadRow) error {
 			t := workerTask[i]
 			r.Raw = nil
 			t.bad = append(t.bad, r)

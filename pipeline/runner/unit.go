@@ -289,6 +289,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		}
 	}
 	u.exec.flow = newFlow(u.Budget.Flowing / jobs)
+	u.exec.spill = u.Spill
 	revisions, err := u.revisions()
 	if err != nil {
 		return err
