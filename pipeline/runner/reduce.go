@@ -48,6 +48,9 @@ func (r *Runner) reduce(ctx context.Context, sum *Summary) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if s.Count(Interrupted) > 0 {
+			return r.stopping()
+		}
 		written = append(written, g.Sinks()...)
 		for _, s := range g.Sinks() {
 			owner[s.Name] = g.Pipeline.Name

@@ -20,6 +20,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/pipetest"
+	"github.com/drivemill/drivemill/pipeline/retry"
 	"github.com/drivemill/drivemill/pipeline/runner"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
@@ -82,7 +83,7 @@ func testRunContext(t *testing.T, ctx context.Context, text string, change func(
 	}
 	mem := arrow.NewCheckedAllocator(poison{arrow.NewGoAllocator()})
 	r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Progress: quiet{},
-		Allocator: mem, Jobs: 1, Workers: 3, Now: time.Now, Retry: runner.Retry{Base: time.Millisecond},
+		Allocator: mem, Jobs: 1, Workers: 3, Now: time.Now, Retry: &retry.Policy{Scale: 1e-3},
 		RunInfo: lineage.RunInfo{RunID: "01941f29-7c00-7087-8940-40e512c257bd", Namespace: "test", Job: "test"}}
 	if change != nil {
 		change(r)

@@ -14,6 +14,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/observe"
 )
 
 // unitRun is one attempt at one unit.
@@ -28,12 +29,28 @@ type unitRun struct {
 	quar    map[*lake]*quarantine
 	date    string
 	objects []string // URIs by object number
+	nodes   []observe.Node
+}
+
+// recorded is how long the recordings of the unit last by themselves.
+func (u *unitRun) recorded() time.Duration {
+	var d time.Duration
+	for _, o := range u.opened {
+		if o.desc != nil && o.desc.HasTime && o.desc.End > o.desc.Start {
+			d += time.Duration(o.desc.End - o.desc.Start)
+		}
+	}
+	return d
 }
 
 // cleanupTime bounds what is done after a run was told to stop: first the
 // units clean up, then the end is recorded. A container is killed some 20
 // seconds after it was told to stop.
 const cleanupTime = 8 * time.Second
+
+// StopTime is how long a run takes at most to end once its context is
+// cancelled.
+const StopTime = 2 * cleanupTime
 
 // run does the whole unit and returns the commits it made, one for each lake.
 func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
@@ -66,7 +83,10 @@ func (u *unitRun) describe(ctx context.Context) error {
 	for _, r := range u.unit.Recordings {
 		o := &openRecording{Recording: r, object: len(u.objects)}
 		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
-			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
+			rs := &rangeSource{Source: src, onRead: func(n int64) {
+				u.Progress.Read(n)
+				u.Observe.Bytes(n)
+			}}
 			o.reads = append(o.reads, rs)
 			return rs
 		})
@@ -300,11 +320,17 @@ func (u *unitRun) execute(ctx context.Context) error {
 	}
 	for i, b := range u.bound.Sources {
 		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
-			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
+			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) {
+				u.Progress.Rows(rows)
+				u.Observe.Rows(rows)
+			},
 			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == config.NullCellOnBadData}}
 		for _, o := range u.opened {
 			if o.Input == b.Input {
 				s.opened = append(s.opened, o)
+				for _, r := range o.reads {
+					r.waited = u.exec.sourceGauges[i].Waiting
+				}
 			}
 		}
 		u.sources = append(u.sources, s)
@@ -319,7 +345,9 @@ func (u *unitRun) execute(ctx context.Context) error {
 	for _, s := range u.sources {
 		u.exec.start(s.run)
 	}
-	return u.exec.wait()
+	err = u.exec.wait()
+	u.nodes = u.exec.observed()
+	return err
 }
 
 // revisions returns, for each node that is a sink, the revision of each of
