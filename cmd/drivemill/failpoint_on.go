@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,7 +12,18 @@ import (
 
 // failpoint, in builds for tests, kills the process or fails at the moment
 // that DRIVEMILL_FAILPOINT names: "record:before=kill", "publish:between=fail".
+// DRIVEMILL_FAILPOINT_LOG names a file to which every moment is appended.
 var failpoint = func(name string) error {
+	if log := os.Getenv("DRIVEMILL_FAILPOINT_LOG"); log != "" {
+		f, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(f, strings.ReplaceAll(name, " ", "_"))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
 	for _, p := range strings.Split(os.Getenv("DRIVEMILL_FAILPOINT"), ",") {
 		at, what, _ := strings.Cut(p, "=")
 		if at != name {

@@ -5,5 +5,5 @@ package main
 // How often the tests of faults and kills are repeated.
 const (
 	faultSeeds  = 4
-	randomKills = 5
+	randomKills = 3 // on each kind of store
 )

@@ -463,8 +463,14 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if old, ok := l.newest(u.unit.Slot); ok {
 			after, c.Replaces = old.Sequence, old.Revision
 		}
+		if err := u.failpoint("claim:before"); err != nil {
+			return nil, err
+		}
 		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys())
 		if err != nil {
+			return nil, err
+		}
+		if err := u.failpoint("claim:after"); err != nil {
 			return nil, err
 		}
 		c.Sequence = k.Sequence
@@ -484,7 +490,7 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if err := u.failpoint("record:before"); err != nil {
 			return nil, err
 		}
-		if err := l.commit(ctx, k, c); err != nil {
+		if err := l.commit(ctx, k, c, u.failpoint); err != nil {
 			return nil, err
 		}
 		if err := u.failpoint("record:after"); err != nil {
