@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
+
+var waited sync.Once
 
 // failpoint, in builds for tests, kills the process or fails at the moment
 // that DRIVEMILL_FAILPOINT names: "record:before=kill", "publish:between=fail".
@@ -33,6 +37,22 @@ var failpoint = func(name string) error {
 			// SIGKILL leaves no chance to clean up, like a lost machine.
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
+		}
+		if what == "wait" {
+			// The first to come here makes a file, and waits until it is gone.
+			gate := os.Getenv("DRIVEMILL_FAILPOINT_GATE")
+			waited.Do(func() {
+				if err := os.WriteFile(gate, nil, 0o644); err != nil {
+					panic(err)
+				}
+				for {
+					if _, err := os.Stat(gate); err != nil {
+						return
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+			})
+			return nil
 		}
 		return fmt.Errorf("failpoint %s", name)
 	}
