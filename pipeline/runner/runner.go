@@ -440,7 +440,8 @@ func (r *Runner) attempt(ctx context.Context, u *UnitResult, again func(int, tim
 	})
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	if eerr := end(cleanup); eerr != nil && err == nil {
+	quietly := func(int, time.Duration, error) {}
+	if eerr := tryAgain(cleanup, r.Retry, quietly, func() error { return end(cleanup) }); eerr != nil && err == nil {
 		// It only makes the unit look worse than it is.
 		r.Log.Warn("could not remove the mark of an attempt", "unit", u.Unit.Name, "error", eerr)
 	}

@@ -22,7 +22,7 @@ const (
 	// latency does not count, short enough to have several in flight.
 	rangeSize = 8 << 20
 	// rangesInFlight of one reader or one ReadAt.
-	rangesInFlight = 4
+	rangesInFlight = 8
 	// firstRange of a reader; later ones double up to rangeSize, so that
 	// reading a head does not fetch megabytes.
 	firstRange = 1 << 20
