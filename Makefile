@@ -10,7 +10,7 @@ GOLANGCI_VERSION  := v2.15.0
 BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 VERSITYGW_VERSION := v1.8.0
 
-.PHONY: build demo test race soak lint fuzz bench bench-check bench-ratios bench-peers conformance generate ci tools clean
+.PHONY: build demo test race soak soak-long lint fuzz bench bench-check bench-ratios bench-peers conformance generate ci tools clean
 
 build: ## build the static binary
 	$(GO) build -trimpath -o drivemill ./cmd/drivemill
@@ -38,8 +38,12 @@ test: ## all tests; needs Go only
 race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
 
-soak: ## memory of large recordings, selections from them; writes 2 GiB files below TMPDIR
-	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3" -count 1 -v ./cmd/drivemill
+soak: ## memory of large recordings, selections from them, faults and kills, speed of S3; writes 2 GiB files below TMPDIR
+	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3|TestQuarterOverS3|TestRetryableFaults|TestRandomKills" -timeout 60m -count 1 -v ./cmd/drivemill
+	$(GO) test -tags soak -run TestS3ReadSpeed -count 1 -v ./pipeline/store
+
+soak-long: ## ten gigabytes in the memory of one; takes minutes
+	$(GO) test -tags soak -run "TestPeakOfTenGigabytes" -count 1 -timeout 60m -v ./bench
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -158,6 +158,8 @@ type Problem struct {
 	Table  string // empty: the whole recording
 	Offset int64  // -1 where unknown
 	Detail string
+	// Rows that it concerns, where the format counts them; 0 otherwise.
+	Rows int64
 	// Loses means that rows are missing because of it.
 	Loses bool
 }

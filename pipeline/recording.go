@@ -52,3 +52,14 @@ type Assembly struct {
 	// (a metadata file) come last.
 	Objects []Object
 }
+
+// Cutter is implemented by formats whose recordings can be decoded in parts.
+type Cutter interface {
+	Format
+	// Cut divides a recording by log time into parts of about size bytes as
+	// stored. It returns the times at which one part ends and the next begins,
+	// ascending; none when it is too small, or cannot be cut, and why not in
+	// that case. Each part is then decoded by a Selection of its own, From
+	// inclusive, To exclusive: together they deliver every row once.
+	Cut(d *Description, size int64) (at []int64, why string)
+}

@@ -49,6 +49,10 @@ type SinkOptions struct {
 	DriveDate string
 	// Reject is told every row that the sink refuses.
 	Reject func(BadRow) error
+	// Memory is how many bytes of rows the writer may keep waiting; what is more
+	// goes to Spill. 0 means no bound. Neither changes what is written.
+	Memory int64
+	Spill  Spill // nil: nowhere
 	// Failpoint is called at named moments; tests make it fail or kill there.
 	Failpoint func(name string) error
 }

@@ -3,7 +3,8 @@ with drivemill cat, cell by cell.
 
 usage: encodings.py DRIVEMILL, from the root of the repository
 
-Reads every file of mcap/ below $DRIVEMILL_CONFORMANCE.
+Reads a recording with maps, written here, and every file of mcap/ below
+$DRIVEMILL_CONFORMANCE.
 """
 
 import base64
@@ -13,14 +14,18 @@ import json
 import math
 import os
 import pathlib
+import random
 import struct
 import subprocess
 import sys
+import tempfile
 
 import mcap.exceptions
 import mcap.records
 import mcap.stream_reader
 import mcap_protobuf.decoder
+import mcap_protobuf.writer
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from report import Report
 
@@ -80,6 +85,21 @@ def spell_value(field, value, open_types):
     return {k: v for f in d.fields for k, v in cells(f, value, open_types + [d.full_name])}
 
 
+def is_map(field):
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def entry_cells(field, value, open_types):
+    yield "value", spell_value(field, value, open_types)
+    if field.enum_type is not None:
+        yield "value_label", label(field, value)
+
+
+def sort_map(entries):
+    """Entries by key: the library does not keep their order, and of those with one key the last."""
+    return [v for _, v in sorted({repr(e["key"]): e for e in entries}.items())]
+
+
 def label(field, number):
     found = field.enum_type.values_by_number.get(number)
     return found.name if found else None
@@ -89,9 +109,11 @@ def cells(field, message, open_types):
     """The cells of one field, with its label where it is an enum."""
     name = field.name
     value = getattr(message, name)
+    if is_map(field):
+        entry = field.message_type.fields_by_name
+        yield name, sort_map([{"key": spell_value(entry["key"], k, open_types), **dict(entry_cells(entry["value"], value[k], open_types))} for k in value])
+        return
     if repeated(field):
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            raise TypeError("maps are not compared: the library does not keep their order")
         yield name, [spell_value(field, v, open_types) for v in value]
         if field.enum_type is not None:
             yield name + "_label", [label(field, v) for v in value]
@@ -123,10 +145,17 @@ def spell_row(d, row, prefix, open_types):
             continue
         value = row.get(name, "is missing")
         if value is not None:
-            value = [spell_cell(field, v, open_types) for v in value] if repeated(field) else spell_cell(field, value, open_types)
+            value = spell_cells(field, value, open_types)
         yield name, value
         if field.enum_type is not None:
             yield name + "_label", row.get(name + "_label", "is missing")
+
+
+def spell_cells(field, value, open_types):
+    if not repeated(field):
+        return spell_cell(field, value, open_types)
+    value = [spell_cell(field, v, open_types) for v in value]
+    return sort_map(value) if is_map(field) else value
 
 
 def spell_cell(field, value, open_types):
@@ -145,7 +174,7 @@ def spell_cell(field, value, open_types):
     for f in d.fields:
         v = value.get(f.name, "is missing")
         if v is not None:
-            v = [spell_cell(f, x, open_types) for x in v] if repeated(f) else spell_cell(f, v, open_types)
+            v = spell_cells(f, v, open_types)
         out[f.name] = v
         if f.enum_type is not None:
             out[f.name + "_label"] = value.get(f.name + "_label", "is missing")
@@ -198,14 +227,59 @@ def read(path):
     return topics
 
 
+def write_maps(path):
+    """A recording of messages with maps of all kinds, by the library."""
+    file = descriptor_pb2.FileDescriptorProto(name="maps.proto", package="t", syntax="proto3")
+    types = descriptor_pb2.FieldDescriptorProto
+    point = file.message_type.add(name="Point")
+    point.field.add(name="x", number=1, type=types.TYPE_DOUBLE, label=types.LABEL_OPTIONAL)
+    point.field.add(name="name", number=2, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
+    state = file.enum_type.add(name="State")
+    for i, name in enumerate(("OFF", "ON")):
+        state.value.add(name=name, number=i)
+    maps = file.message_type.add(name="Maps")
+    maps.field.add(name="seq", number=1, type=types.TYPE_UINT64, label=types.LABEL_OPTIONAL)
+    kinds = [("counts", types.TYPE_STRING, types.TYPE_INT64, ""), ("points", types.TYPE_INT32, types.TYPE_MESSAGE, ".t.Point"),
+             ("blobs", types.TYPE_BOOL, types.TYPE_BYTES, ""), ("states", types.TYPE_SFIXED64, types.TYPE_ENUM, ".t.State"), ("ratios", types.TYPE_UINT64, types.TYPE_FLOAT, "")]
+    for i, (name, key, value, of) in enumerate(kinds):
+        entry = maps.nested_type.add(name=name.capitalize() + "Entry")
+        entry.options.map_entry = True
+        entry.field.add(name="key", number=1, type=key, label=types.LABEL_OPTIONAL)
+        entry.field.add(name="value", number=2, type=value, label=types.LABEL_OPTIONAL, type_name=of or None)
+        maps.field.add(name=name, number=i + 2, type=types.TYPE_MESSAGE, label=types.LABEL_REPEATED, type_name=f".t.Maps.{entry.name}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    cls = message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Maps"))
+    rng = random.Random(7)
+    with open(path, "wb") as f, mcap_protobuf.writer.Writer(f) as w:
+        for i in range(200):
+            m = cls(seq=i)
+            for k in range(rng.randrange(5)):
+                m.counts[rng.choice(["", "a", "é", "longer key"])] = rng.randrange(-2**63, 2**63)
+                m.points[rng.randrange(-2, 3)].x = rng.choice([0, -0.0, math.nan, math.inf, rng.random()])
+                m.blobs[rng.random() < 0.5] = rng.randbytes(k)
+                m.states[rng.randrange(-2**63, 2**63)] = rng.randrange(4)
+                m.ratios[2**64 - 1 - k] = rng.random()
+            w.write_message("/maps", m, log_time=i, publish_time=i)
+
+
 def main():
     report = Report()
+    with tempfile.TemporaryDirectory() as work:
+        path = os.path.join(work, "maps.mcap")
+        write_maps(path)
+        compare_files(report, "maps of protobuf, against mcap-protobuf-support", [path])
     root = os.environ.get("DRIVEMILL_CONFORMANCE")
     if not root:
         print("skip protobuf and json: DRIVEMILL_CONFORMANCE is not set")
         report.exit()
+    compare_files(report, "messages in protobuf and json, against mcap-protobuf-support and json", sorted(glob.glob(f"{root}/mcap/*.mcap")))
+    report.exit()
+
+
+def compare_files(report, title, paths):
     files, messages, compared, out = 0, 0, 0, []
-    for path in sorted(glob.glob(f"{root}/mcap/*.mcap")):
+    for path in paths:
         name = pathlib.Path(path).name
         try:
             topics = read(path)
@@ -213,7 +287,7 @@ def main():
             print(f"       {name}: mcap refuses it: {type(e).__name__}: {e}")
             continue
         for topic, rows in topics.items():
-            p = subprocess.run([sys.argv[1], "cat", path, "--table", topic], capture_output=True)
+            p = subprocess.run([sys.argv[1], "cat", "--inline", path, "--table", topic], capture_output=True)
             got = [json.loads(line, parse_int=whole) for line in p.stdout.decode().splitlines()]
             files += 1
             if len(got) != len(rows):
@@ -230,8 +304,7 @@ def main():
                     break
     if messages == 0:
         out.append("no message was read")
-    report.check("messages in protobuf and json, against mcap-protobuf-support and json", f"{files} topics, {messages} messages, {compared} cells", out)
-    report.exit()
+    report.check(title, f"{files} topics, {messages} messages, {compared} cells", out)
 
 
 if __name__ == "__main__":

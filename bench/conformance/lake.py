@@ -183,6 +183,18 @@ def sorted_columns(columns, by):
     return {name: [values[i] for i in order] for name, values in columns.items()}
 
 
+def drop_references(path, got, want):
+    """Large values of binary columns are references. Those of the sample are
+    small: every value is there, and of its reference only the size."""
+    out = []
+    for name in want:
+        for part in ("uri", "offset", "inner_offset", "size", "sha256"):
+            values = got.pop(f"{name}_{part}", []) if f"{name}_{part}" not in want else []
+            if part != "size" and any(v is not None for v in values):
+                out.append(f"{path}: column {name}_{part} refers to what is in column {name}")
+    return out
+
+
 def check_drives(report, tables):
     for table, source in (("imu", "imu"), ("state", "vehicle_state"), ("camera", "camera_front_compressed"),
                           ("diagnostics", "diagnostics"), ("fix", "gps_fix"), ("odom_kmh", "odom")):
@@ -193,7 +205,9 @@ def check_drives(report, tables):
             vehicle = t.column("vehicle_id")[0].as_py()
             types = {f.name: f.type for f in t.schema}
             got = sorted_columns(columns_of(t), "ts_ns")
-            out += compare_columns(path, got, wanted(table, source, vehicle, types))
+            want = wanted(table, source, vehicle, types)
+            out += drop_references(path, got, want)
+            out += compare_columns(path, got, want)
             rows += t.num_rows
             cells += t.num_rows * t.num_columns
         report.check(f"table {table} against testdata/drives/expected/{source}.ndjson", f"{rows} rows, {cells} cells", out)

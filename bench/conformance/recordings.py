@@ -136,7 +136,7 @@ def whole(text):
 
 
 def cat(drivemill, path):
-    p = subprocess.run([drivemill, "cat", path], capture_output=True)
+    p = subprocess.run([drivemill, "cat", "--inline", path], capture_output=True)
     rows = [json.loads(line, parse_int=whole) for line in p.stdout.decode().splitlines()]
     return p.returncode, rows, p.stderr.decode().strip()
 

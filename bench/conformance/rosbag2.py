@@ -75,7 +75,7 @@ def read_sqlite(path):
 
 def compare(drivemill, path, notes):
     label = pathlib.Path(path).name
-    p = subprocess.run([drivemill, "cat", path], capture_output=True)
+    p = subprocess.run([drivemill, "cat", "--inline", path], capture_output=True)
     rows = [json.loads(line, parse_int=whole) for line in p.stdout.decode().splitlines()]
     by_table = {}
     for row in rows:

@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // time zones on machines that have none
 
 	"github.com/spf13/pflag"
 

@@ -190,3 +190,8 @@ func eachRecording(ctx context.Context, uris []string, fn func(pipeline.Source) 
 	}
 	return nil
 }
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}

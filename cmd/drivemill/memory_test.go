@@ -50,3 +50,45 @@ func TestManyTables(t *testing.T) {
 	}
 	t.Logf("peak memory %d MiB", r.rss>>20)
 }
+
+// Rows of 2,000 partitions that are open at once spill instead of taking memory,
+// and the files are the same.
+func TestManyPartitions(t *testing.T) {
+	const partitions, rounds = 2000, 100
+	dir := t.TempDir()
+	var csv strings.Builder
+	csv.WriteString("part,a,b,text\n")
+	for i := range rounds {
+		for p := range partitions {
+			fmt.Fprintf(&csv, "%d,%d,%d.5,%s\n", p, i*partitions+p, i, strings.Repeat("x", 100+(i+p)%50))
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "in.csv"), []byte(csv.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := func(lake string) string {
+		name := filepath.Join(dir, lake+".yaml")
+		text := fmt.Sprintf("pipeline: many\ninputs: {in: {uri: %s/in.csv}}\noutputs: {lake: {use: parquet, from: in, uri: %s/%s, partition: [part]}}\n", dir, dir, lake)
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	roomy := mustRun(t, nil, "run", "--progress", "none", "--memory", "4GiB", file("roomy"))
+	tight := mustRun(t, nil, "run", "--progress", "none", "--memory", "200MiB", "--spill-dir", dir, file("tight"))
+	if d := diff(parquetOnly(snapshot(t, filepath.Join(dir, "roomy"))), parquetOnly(snapshot(t, filepath.Join(dir, "tight")))); d != "" {
+		t.Errorf("the files depend on the memory:\n%s", d)
+	}
+	if limit := int64(250 << 20); tight.rss > limit {
+		t.Errorf("the process took %d MiB at its peak, more than %d MiB", tight.rss>>20, limit>>20)
+	}
+	t.Logf("peak memory %d MiB with 200 MiB, %d MiB with 4 GiB", tight.rss>>20, roomy.rss>>20)
+	r := invocation{args: []string{"run", "--progress", "none", "--memory", "200MiB", "--spill-dir", "none", file("none")}}.run(t)
+	if r.code != exitFailed || !strings.Contains(r.stderr, "2000 open partitions") {
+		t.Errorf("nowhere to spill: exit %d\n%s", r.code, r.stderr)
+	}
+	r = invocation{args: []string{"run", "--spill-dir", filepath.Join(dir, "missing"), file("none")}}.run(t)
+	if r.code != exitUsage || !strings.Contains(r.stderr, "--spill-dir") {
+		t.Errorf("a directory that is not there: exit %d\n%s", r.code, r.stderr)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +41,7 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 			sched.add(fs)
 			shards := fs.Int("shards", 0, "largest number of shards (default: as --shard-bytes makes, else 1)")
 			shardBytes := fs.String("shard-bytes", "", "how much a shard should read, such as 200GB")
+			split := fs.String("split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
 			logFormat := fs.String("log-format", "", "text or json")
 			return func(ctx context.Context, env *environment, args []string) error {
 				if len(args) != 1 {
@@ -58,6 +58,10 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 					}
 					opt.ShardBytes = int64(n)
 				}
+				size, err := splitSize(*split)
+				if err != nil {
+					return err
+				}
 				log, err := newLogger(env, *logFormat)
 				if err != nil {
 					return err
@@ -71,7 +75,7 @@ with 0 there is nothing to do, with 1 a plain job will do, from 2 on an array jo
 				if err != nil {
 					return err
 				}
-				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, Now: time.Now}
+				r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), RunInfo: info, SplitSize: size, Now: time.Now}
 				m, err := r.Plan(ctx, opt)
 				if err != nil {
 					return err
@@ -91,7 +95,9 @@ func printPlan(w io.Writer, g *graph.Graph, m *runner.Manifest) error {
 		Units    int    `json:"units"`
 		Done     int    `json:"done_before"`
 		Bytes    int64  `json:"bytes"`
-	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes})
+		// Wholes are large recordings that could not be cut, and why.
+		Wholes []runner.Whole `json:"not_cut,omitempty"`
+	}{m.RunID, runner.HomeOf(g) + "/" + runner.ManifestKey(m.RunID), len(m.Shards), m.Units, m.Done, m.Bytes, m.Wholes})
 }
 
 // scheduleFlags say which run of a schedule this is.
@@ -208,10 +214,11 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 		asJSON := fs.Bool("json", false, "print one JSON object")
 		logFormat := fs.String("log-format", "", "text or json")
 		var allowLoss bool
-		jobs, workers := 1, runtime.GOMAXPROCS(0)
+		jobs := 1
+		var mem memoryFlags
 		if judge {
 			fs.IntVar(&jobs, "jobs", jobs, "units of reduce steps that run at once")
-			fs.IntVar(&workers, "workers", workers, "goroutines that each decoder, stage and encoder of a unit may use")
+			mem.add(fs)
 			fs.BoolVar(&allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
 		}
 		return func(ctx context.Context, env *environment, args []string) error {
@@ -227,7 +234,14 @@ func manifestCommand(name string, do func(context.Context, *runner.Runner, *runn
 			if err != nil {
 				return err
 			}
-			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Workers: workers, Now: time.Now, Failpoint: failpoint}
+			r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: log, Binary: binaryInfo(), Jobs: jobs, Now: time.Now, Failpoint: failpoint}
+			if judge {
+				plan, space, err := mem.plan(ctx, env)
+				if err != nil {
+					return err
+				}
+				r.Workers, r.Budget, r.Spill = plan.Workers, plan, space
+			}
 			rep, err := do(ctx, r, m)
 			if err != nil {
 				return err

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 
 	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/observe"
@@ -45,9 +45,10 @@ unit of the shard has a recorded end, good or bad: finish is the judge.`,
 			var f runFlags
 			f.load.add(fs)
 			fs.IntVar(&f.jobs, "jobs", 1, "units that run at once")
-			fs.IntVar(&f.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that each decoder, stage and encoder of a unit may use")
+			f.memory.add(fs)
 			fs.IntVar(&f.batchRows, "batch-rows", 0, "end batches at this many rows; changes no output (default 65536)")
 			fs.BoolVar(&f.dryRun, "dry-run", false, "list the units and whether they would run, and stop")
+			fs.StringVar(&f.split, "split-size", defaultSplit, "cut indexed recordings above this size into slices, each a unit of its own; 0: never")
 			fs.IntVar(&f.limit, "limit-units", 0, "run at most this many units")
 			fs.BoolVar(&f.allowLoss, "allow-loss", false, "exit with 0 although rows were rejected or lost")
 			fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
@@ -84,22 +85,42 @@ unit of the shard has a recorded end, good or bad: finish is the judge.`,
 	}
 }
 
+const defaultSplit = "4GiB"
+
+// splitSize reads --split-size.
+func splitSize(s string) (int64, error) {
+	n, err := config.ParseSize(s)
+	if err != nil || n < 0 {
+		return 0, usagef("--split-size %q: want a size such as 4GiB, or 0", s)
+	}
+	return int64(n), nil
+}
+
 type runFlags struct {
-	load                            loadFlags
-	schedule                        scheduleFlags
-	jobs, workers, batchRows, limit int
-	dryRun, allowLoss, retryFailed  bool
-	progress, logFormat, summary    string
-	manifest, shard                 string
-	grace                           time.Duration
-	spot                            bool
-	watch                           watchFlags
+	load                           loadFlags
+	schedule                       scheduleFlags
+	memory                         memoryFlags
+	jobs, batchRows, limit         int
+	dryRun, allowLoss, retryFailed bool
+	progress, logFormat, summary   string
+	manifest, shard, split         string
+	grace                          time.Duration
+	spot                           bool
+	watch                          watchFlags
 }
 
 // runner makes a runner that all flags but the pipeline's are set on.
 func (f *runFlags) runner(ctx context.Context, env *environment, reg *pipeline.Registry) (*runner.Runner, progress, error) {
-	if f.jobs < 1 || f.workers < 1 || f.batchRows < 0 || f.limit < 0 {
-		return nil, nil, usagef("run: --jobs and --workers must be 1 or more, --batch-rows and --limit-units not negative")
+	if f.jobs < 1 || f.batchRows < 0 || f.limit < 0 {
+		return nil, nil, usagef("run: --jobs must be 1 or more, --batch-rows and --limit-units not negative")
+	}
+	split, err := splitSize(f.split)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, space, err := f.memory.plan(ctx, env)
+	if err != nil {
+		return nil, nil, err
 	}
 	if f.summary != "text" && f.summary != "json" {
 		return nil, nil, usagef("run: --summary %q: want text or json", f.summary)
@@ -117,7 +138,7 @@ func (f *runFlags) runner(ctx context.Context, env *environment, reg *pipeline.R
 	}
 	return &runner.Runner{
 		Registry: reg, OpenStore: store.Open, Log: log, Progress: p, Binary: binaryInfo(),
-		Jobs: f.jobs, Workers: f.workers, BatchRows: f.batchRows, LimitUnits: f.limit, DryRun: f.dryRun, RetryFailed: f.retryFailed,
+		Jobs: f.jobs, Workers: plan.Workers, Budget: plan, Spill: space, BatchRows: f.batchRows, LimitUnits: f.limit, SplitSize: split, DryRun: f.dryRun, RetryFailed: f.retryFailed,
 		Now: time.Now, Failpoint: failpoint, Stopping: env.interrupt.stopping, Observe: f.watch.run,
 	}, p, nil
 }

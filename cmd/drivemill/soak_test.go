@@ -53,8 +53,3 @@ func TestPeakMemoryOfLargeRecordings(t *testing.T) {
 		}
 	}
 }
-
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
-}

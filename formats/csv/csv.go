@@ -1,5 +1,5 @@
-// Package csv reads small tables of comma-separated text: the side tables that
-// recordings are joined with.
+// Package csv reads tables of separated text: the side tables that recordings
+// are joined with, exports of other systems.
 //
 // A file is UTF-8, plain or compressed with gzip or zstd, in the dialect of RFC
 // 4180; the first record names the columns. There is one table, called after
@@ -15,6 +15,18 @@
 //	timestamp   RFC 3339 with offset: 2026-03-02T08:00:00Z
 //	date32      2026-03-02
 //	utf8        everything else
+//
+// Settings, under formats.csv of an input, change the dialect and declare types:
+//
+//	formats:
+//	  csv:
+//	    delimiter: ";"
+//	    nulls: ["NA", "-"]
+//	    columns: {station: text, at: timestamp}
+//
+// A cell that is not of its column's declared type rejects the row as bad_cell,
+// or is null where the pipeline wants null cells. A file all of whose columns are
+// declared is not read beforehand.
 //
 // An empty cell is null, and a column of empty cells is text. Numbers with
 // leading zeros stay text, because they are names. Rows with more or fewer cells
@@ -47,21 +59,23 @@ const (
 )
 
 // New returns the format. It takes whatever is called .csv, so it must be asked last.
-func New() pipeline.Format { return format{} }
+func New() pipeline.Format { return format{settings{comma: ','}} }
 
 // FormatSpec announces the format.
 func FormatSpec() pipeline.FormatSpec {
 	return pipeline.FormatSpec{
 		Format:  New(),
-		Summary: "CSV: small tables to join with",
-		Doc: "The first record names the columns; types are found by reading the whole file: bool, int64, float64, timestamp (RFC 3339), date, otherwise text. " +
+		Summary: "CSV: tables to join with, exports of other systems",
+		Doc: "The first record names the columns; types are declared, or found by reading the whole file: bool, int64, float64, timestamp (RFC 3339), date, otherwise text. " +
 			"Empty cells are null. Plain, gzip or zstd.",
 		Extensions: []string{"csv"},
 		Behaviour:  1,
+		Config:     func() any { return new(Config) },
+		Configure:  configure,
 	}
 }
 
-type format struct{}
+type format struct{ settings }
 
 func (format) Name() string { return formatName }
 
@@ -111,7 +125,7 @@ type record struct {
 }
 
 // open starts reading an object and reads its header.
-func open(ctx context.Context, src pipeline.Source) (*records, error) {
+func (s settings) open(ctx context.Context, src pipeline.Source) (*records, error) {
 	rc, err := src.Reader(ctx, 0, -1)
 	if err != nil {
 		return nil, fmt.Errorf("opening: %w", err)
@@ -122,7 +136,7 @@ func open(ctx context.Context, src pipeline.Source) (*records, error) {
 		return nil, damage(err)
 	}
 	r := &records{codec: codec, text: text, src: rc, tape: &tape{r: text}}
-	if err := r.start(); err != nil {
+	if err := r.start(s.comma); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -132,8 +146,9 @@ func open(ctx context.Context, src pipeline.Source) (*records, error) {
 func (r *records) close() error { return errors.Join(r.text.Close(), r.src.Close()) }
 
 // start reads the header.
-func (r *records) start() error {
+func (r *records) start(comma rune) error {
 	r.Reader = csv.NewReader(r.tape)
+	r.Comma = comma
 	r.FieldsPerRecord, r.ReuseRecord = -1, true
 	names, err := r.Read()
 	var syntax *csv.ParseError
@@ -236,17 +251,23 @@ type description struct {
 	kinds []kind
 }
 
-// Describe implements pipeline.Format. It reads the whole file.
-func (format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
+// Describe implements pipeline.Format. It reads the whole file, unless the types
+// of all columns are declared.
+func (f format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Description, error) {
 	obj := src.Object()
 	fail := func(err error) error {
 		return &pipeline.DecodeError{Object: obj.URI, Format: formatName, Offset: -1, Record: -1, Err: err}
 	}
-	r, err := open(ctx, src)
+	r, err := f.open(ctx, src)
 	if err != nil {
 		return nil, fail(err)
 	}
 	defer r.close()
+	if d, ok := f.declared(obj.Key, r.names); ok {
+		return &pipeline.Description{Format: formatName, Index: d,
+			Tables:      []pipeline.TableInfo{{Table: d.table, Rows: -1, Bytes: -1, Encoding: "csv"}},
+			Compression: []pipeline.Compression{{Codec: r.codec, Chunks: 1, Compressed: obj.Size}}}, nil
+	}
 	guesses := make([]guess, len(r.names))
 	info := pipeline.TableInfo{Bytes: -1, Encoding: "csv"}
 	for i := 0; ; i++ {
@@ -265,26 +286,38 @@ func (format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Desc
 		}
 		info.Rows++
 		for c, cell := range rec.cells {
-			guesses[c].look(cell)
+			if !f.nulls[cell] {
+				guesses[c].look(cell)
+			}
 		}
 	}
-	d := &description{}
-	fields := make([]arrow.Field, len(r.names))
+	kinds := make([]kind, len(r.names))
 	for i, name := range r.names {
-		k := guesses[i].kind()
-		d.kinds = append(d.kinds, k)
-		fields[i] = arrow.Field{Name: name, Type: k.arrowType(), Nullable: true}
+		k, ok := f.types[name]
+		if !ok {
+			k = guesses[i].kind()
+		}
+		kinds[i] = k
 	}
-	name, _ := tableName(obj.Key)
-	d.table = &pipeline.Table{Name: name, Schema: arrow.NewSchema(fields, nil)}
+	d := describe(obj.Key, r.names, kinds)
 	info.Table = d.table
 	out := &pipeline.Description{Format: formatName, Tables: []pipeline.TableInfo{info}, Index: d,
 		Compression: []pipeline.Compression{{Codec: r.codec, Chunks: 1, Compressed: obj.Size, Raw: r.InputOffset()}}}
 	return out, nil
 }
 
+// describe makes the description of a file with columns of these kinds.
+func describe(key string, names []string, kinds []kind) *description {
+	fields := make([]arrow.Field, len(names))
+	for i, name := range names {
+		fields[i] = arrow.Field{Name: name, Type: kinds[i].arrowType(), Nullable: true}
+	}
+	name, _ := tableName(key)
+	return &description{&pipeline.Table{Name: name, Schema: arrow.NewSchema(fields, nil)}, kinds}
+}
+
 // Open implements pipeline.Format.
-func (format) Open(ctx context.Context, src pipeline.Source, desc *pipeline.Description, sel pipeline.Selection, opt pipeline.DecodeOptions) (pipeline.Decoder, error) {
+func (f format) Open(ctx context.Context, src pipeline.Source, desc *pipeline.Description, sel pipeline.Selection, opt pipeline.DecodeOptions) (pipeline.Decoder, error) {
 	obj := src.Object()
 	fail := func(err error) error {
 		return &pipeline.DecodeError{Object: obj.URI, Format: formatName, Offset: -1, Record: -1, Err: err}
@@ -293,11 +326,11 @@ func (format) Open(ctx context.Context, src pipeline.Source, desc *pipeline.Desc
 	if !ok {
 		return nil, fail(errors.New("the description is not of this format"))
 	}
-	r, err := open(ctx, src)
+	r, err := f.open(ctx, src)
 	if err != nil {
 		return nil, fail(err)
 	}
-	dec, err := newDecoder(r, obj, d, sel, opt)
+	dec, err := newDecoder(r, f.settings, obj, d, sel, opt)
 	if err != nil {
 		r.close()
 		return nil, fail(err)

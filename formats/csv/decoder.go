@@ -14,6 +14,7 @@ import (
 // decoder delivers the rows of one file.
 type decoder struct {
 	*records
+	settings
 	object  pipeline.Object
 	table   *pipeline.Table // of the batches
 	cells   []int           // of each record that are delivered
@@ -26,12 +27,13 @@ type decoder struct {
 	// Of the rows held.
 	ordinals []int64
 	bytes    int64
+	badCells []string // columns of the row at hand whose cells became null
 	pending  *pipeline.Element
 	err      error
 }
 
-func newDecoder(r *records, obj pipeline.Object, desc *description, sel pipeline.Selection, opt pipeline.DecodeOptions) (*decoder, error) {
-	d := &decoder{records: r, object: obj, table: desc.table, opt: opt}
+func newDecoder(r *records, s settings, obj pipeline.Object, desc *description, sel pipeline.Selection, opt pipeline.DecodeOptions) (*decoder, error) {
+	d := &decoder{records: r, settings: s, object: obj, table: desc.table, opt: opt}
 	if len(r.names) != len(desc.kinds) {
 		return nil, fmt.Errorf("the header is not the one that was described: %w", pipeline.ErrChanged)
 	}
@@ -118,23 +120,54 @@ func (d *decoder) row() error {
 	d.counts.Bytes += int64(len(rec.raw))
 	switch {
 	case rec.reason != "":
-		if d.opt.Reject == nil {
-			return d.fail(rec.offset, rec.err)
-		}
-		d.counts.Rejected[rec.reason]++
-		return d.opt.Reject(pipeline.BadRow{Table: d.counts.Table, Object: d.object.URI, Record: ordinal, Offset: rec.offset, Reason: rec.reason, Err: rec.err, Raw: rec.raw})
+		return d.refuse(rec, ordinal, "")
 	case d.none:
 		d.counts.Unselected++
 		return nil
 	}
 	for i, c := range d.columns {
-		if !add(c, d.kinds[i], rec.cells[d.cells[i]]) {
-			return d.fail(rec.offset, fmt.Errorf("a cell of column %s is no %s: %w", d.names[d.cells[i]], d.kinds[i].arrowType(), pipeline.ErrChanged))
+		cell := rec.cells[d.cells[i]]
+		if cell == "" || d.nulls[cell] {
+			c.AppendNull()
+			continue
 		}
+		if add(c, d.kinds[i], cell) {
+			continue
+		}
+		name := d.names[d.cells[i]]
+		if _, ok := d.types[name]; !ok {
+			return d.fail(rec.offset, fmt.Errorf("a cell of column %s is no %s: %w", name, typeNames[d.kinds[i]], pipeline.ErrChanged))
+		}
+		if d.opt.NullCells {
+			c.AppendNull()
+			d.badCells = append(d.badCells, name)
+			continue
+		}
+		for _, c := range d.columns[:i] {
+			c.Truncate(len(d.ordinals))
+		}
+		line, column := d.FieldPos(d.cells[i])
+		rec.reason = "bad_cell"
+		rec.err = fmt.Errorf("%d:%d: a cell of column %s is no %s: %w", line, column, name, typeNames[d.kinds[i]], pipeline.ErrCorrupt)
+		d.badCells = d.badCells[:0]
+		return d.refuse(rec, ordinal, name)
 	}
+	for _, name := range d.badCells {
+		d.counts.NullCells[name]++
+	}
+	d.badCells = d.badCells[:0]
 	d.ordinals = append(d.ordinals, ordinal)
 	d.bytes += int64(len(rec.raw) + 8*len(d.columns))
 	return nil
+}
+
+// refuse hands a bad row over, or ends decoding where nobody takes it.
+func (d *decoder) refuse(rec record, ordinal int64, column string) error {
+	if d.opt.Reject == nil {
+		return d.fail(rec.offset, rec.err)
+	}
+	d.counts.Rejected[rec.reason]++
+	return d.opt.Reject(pipeline.BadRow{Table: d.counts.Table, Object: d.object.URI, Record: ordinal, Offset: rec.offset, Column: column, Reason: rec.reason, Err: rec.err, Raw: rec.raw})
 }
 
 // fail says where decoding ended.

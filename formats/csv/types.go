@@ -120,13 +120,9 @@ func number(cell string) bool {
 	return digits[0] != '0' || len(digits) == 1 || digits[1] < '0' || digits[1] > '9'
 }
 
-// add appends a cell to a column. It fails where the cell is not what the
-// first reading of the file found.
+// add appends a cell that is not null to a column. It fails where the cell is
+// not of that kind.
 func add(c *column.Column, k kind, cell string) bool {
-	if cell == "" {
-		c.AppendNull()
-		return true
-	}
 	if k == kindText {
 		c.AppendString(cell)
 		return true

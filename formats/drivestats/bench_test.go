@@ -6,63 +6,32 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"testing"
 
+	"github.com/drivemill/drivemill/bench/fleet"
 	"github.com/drivemill/drivemill/pipeline"
 )
 
-// day makes a file with the layout of an era: cells that are not empty are
-// spread as in real files of that time.
-func day(layout string, rows int) []byte {
-	smart, filled := smartIDs[:], 0
-	switch layout {
-	case "85":
-		smart = []uint8{1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 183, 184, 187, 188, 189, 190, 191, 192, 193, 194, 195,
-			196, 197, 198, 199, 200, 201, 223, 225, 240, 241, 242, 250, 251, 252, 254, 255}
-	case "179":
-		smart, filled = smartIDs[:87], 24
-	}
-	var b strings.Builder
-	b.WriteString(begin)
-	for _, id := range smart {
-		fmt.Fprintf(&b, ",smart_%d_normalized,smart_%d_raw", id, id)
-	}
-	b.WriteByte('\n')
-	seed := uint64(1)
-	next := func() uint64 {
-		seed = seed*6364136223846793005 + 1442695040888963407
-		return seed >> 33
-	}
-	for i := range rows {
-		fmt.Fprintf(&b, "2022-03-17,ZCH%06X,ST12000NM0007,12000138625024,%d", next()&0xffffff, i/5000%2)
-		for c, id := range smart {
-			switch {
-			case filled == 0 && (id == 1 || id == 5 || id == 9 || id == 194 || id == 197):
-				fmt.Fprintf(&b, ",,%d", next()%(1+uint64(id)*1000))
-			case filled > 0 && (c*7+i%3)%len(smart) < filled:
-				fmt.Fprintf(&b, ",%d,%d", 60+next()%140, next()%(1<<(next()%40)))
-			default:
-				b.WriteString(",,")
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return []byte(b.String())
-}
+// layouts are days of which a fleet's files are measured: five values in 85
+// columns, 48 of 179, 52 of 197.
+var layouts = []struct {
+	name string
+	day  fleet.Day
+}{{"85", fleet.Date(2013, 4, 10)}, {"179", fleet.Date(2022, 3, 17)}, {"197", fleet.Date(2024, 4, 1)}}
 
 func BenchmarkDecode(b *testing.B) {
 	ctx := context.Background()
 	tab := known().table
-	for _, layout := range []string{"85", "179"} {
-		src := &memory{name: "2022-03-17.csv", data: day(layout, 50_000)}
+	for _, layout := range layouts {
+		src := fleetDay(b, layout.day, 50_000, fleet.Layout{})
+		rows := int64(bytes.Count(src.data, []byte{'\n'}) - 1)
 		for _, sel := range []struct {
 			name    string
 			columns []string
 		}{{"all", nil}, {"four", []string{"date", "serial_number", "failure", "smart_9_raw"}}} {
 			for _, workers := range []int{1, 2} {
-				b.Run(fmt.Sprintf("columns=%s/selected=%s/workers=%d", layout, sel.name, workers), func(b *testing.B) {
+				b.Run(fmt.Sprintf("columns=%s/selected=%s/workers=%d", layout.name, sel.name, workers), func(b *testing.B) {
 					b.SetBytes(int64(len(src.data)))
 					b.ReportAllocs()
 					d, err := New().Describe(ctx, src)
@@ -86,7 +55,7 @@ func BenchmarkDecode(b *testing.B) {
 							}
 							e.Batch.Release()
 						}
-						if n := dec.Counts()[0].Decoded; n != 50_000 {
+						if n := dec.Counts()[0].Decoded; n != rows {
 							b.Fatalf("%d rows", n)
 						}
 						dec.Close()
@@ -141,9 +110,10 @@ func (r *recycler) Free(b []byte) {
 // BenchmarkEncodingCSV splits the same text with the standard library, without
 // looking at the cells: what the figures above are to be held against.
 func BenchmarkEncodingCSV(b *testing.B) {
-	for _, layout := range []string{"85", "179"} {
-		data := day(layout, 50_000)
-		b.Run("columns="+layout, func(b *testing.B) {
+	for _, layout := range layouts {
+		data := fleetDay(b, layout.day, 50_000, fleet.Layout{}).data
+		want := bytes.Count(data, []byte{'\n'}) - 1
+		b.Run("columns="+layout.name, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for range b.N {
@@ -155,7 +125,7 @@ func BenchmarkEncodingCSV(b *testing.B) {
 						break
 					}
 				}
-				if rows != 50_000 {
+				if rows != want {
 					b.Fatalf("%d rows", rows)
 				}
 			}

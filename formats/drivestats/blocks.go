@@ -22,9 +22,10 @@ const (
 type block struct {
 	buf  []byte // the memory behind text, slack included
 	text []byte // whole records, each with its end
-	// ends of the records in text, where quotes make them differ from line ends.
-	ends   []int32
-	quoted bool
+	// ends of the records in text, where they are not the line ends: quotes hold
+	// some of those, or lines end in different ways.
+	ends []int32
+	odd  bool
 	// records counts empty lines and repeated headers too.
 	records  int
 	offset   int64 // of text in the file, decompressed
@@ -38,7 +39,7 @@ type block struct {
 }
 
 func (b *block) reset() {
-	b.text, b.ends, b.quoted, b.records = nil, b.ends[:0], false, 0
+	b.text, b.ends, b.odd, b.records = nil, b.ends[:0], false, 0
 	b.problems, b.lost, b.err = nil, 0, nil
 	b.out.reset()
 }
@@ -49,7 +50,7 @@ func (b *block) reset() {
 // differs from the one before.
 type cutter struct {
 	in     *input
-	eol    byte
+	eol    byte // of the first line; a carriage return may come before LF
 	rows   int
 	text   int
 	plan   *plan
@@ -160,7 +161,7 @@ func (c *cutter) next(b *block) error {
 
 // tooLong is the error for a record without end behind text.
 func (c *cutter) tooLong(text []byte) error {
-	return tooLong(c.line + int64(bytes.Count(text, []byte{c.eol})))
+	return tooLong(c.line + int64(lineEnds(text)))
 }
 
 func tooLong(line int64) error {
@@ -198,7 +199,7 @@ func (c *cutter) finish(b *block, buf []byte, end int) {
 			break
 		}
 		// The header changes right here: its line belongs to no block.
-		n := start + bytes.IndexByte(buf[start:end], c.eol) + 1
+		n := start + lineEnd(buf[start:end])
 		if c.change(b, buf[start:n]); b.err != nil {
 			end = start
 			b.shorten(nil, start, end, c.eol)
@@ -214,8 +215,8 @@ func (c *cutter) finish(b *block, buf []byte, end int) {
 	b.buf, b.text = buf, buf[start:end]
 	b.plan, b.offset, b.line = c.plan, c.offset, c.line
 	c.offset += int64(end - start)
-	if b.quoted {
-		c.line += int64(bytes.Count(b.text, []byte{c.eol}))
+	if b.odd {
+		c.line += int64(lineEnds(b.text))
 	} else {
 		c.line += int64(b.records)
 	}
@@ -226,7 +227,7 @@ func (c *cutter) finish(b *block, buf []byte, end int) {
 // shorten counts the records again when the text begins later or ends earlier
 // than they were counted for. Record ends count from the start of the memory.
 func (b *block) shorten(text []byte, start, end int, eol byte) {
-	if !b.quoted {
+	if !b.odd {
 		b.records = bytes.Count(text, []byte{eol})
 		return
 	}
@@ -245,20 +246,20 @@ func (c *cutter) findHeader(b *block, buf []byte, start, end int) int {
 			return -1
 		}
 		p += i
-		atStart := p == start || buf[p-1] == c.eol
-		if atStart && b.quoted && p > start {
+		atStart := p == start || buf[p-1] == '\n' || buf[p-1] == '\r'
+		if atStart && b.odd && p > start {
 			_, atStart = slices.BinarySearch(b.ends, int32(p))
 		}
-		if atStart && !h.repeatedBy(buf[p:p+bytes.IndexByte(buf[p:end], c.eol)]) {
+		if atStart && !h.repeatedBy(buf[p:p+lineEnd(buf[p:end])]) {
 			return p
 		}
 		p++
 	}
 }
 
-// repeatedBy reports whether a line, with or without a carriage return, is the header again.
+// repeatedBy reports whether a line, with its end, is the header again.
 func (h *header) repeatedBy(line []byte) bool {
-	return bytes.Equal(bytes.TrimRight(line, "\r"), h.line)
+	return bytes.Equal(bytes.TrimRight(line, "\r\n"), h.line)
 }
 
 // change follows a header line in the middle of the file.
@@ -287,14 +288,14 @@ type scan struct {
 // run looks at buf and reports whether the block is full.
 func (s *scan) run(buf []byte) bool {
 	b := s.block
-	if !b.quoted && bytes.IndexByte(buf[s.end:], '"') >= 0 {
+	if !b.odd && isOdd(buf[s.end:], s.eol) {
 		// From here on each record end is found and kept.
-		b.quoted, b.records, s.end = true, 0, 0
+		b.odd, b.records, s.end = true, 0, 0
 	}
-	if b.quoted {
+	if b.odd {
 		for b.records < s.rows && s.end < s.text {
 			last := s.eof || len(buf)-s.end >= maxRecord
-			n := recordEnd(buf[s.end:min(len(buf), s.end+maxRecord)], s.eol, last)
+			n := recordEnd(buf[s.end:min(len(buf), s.end+maxRecord)], last)
 			if n == 0 {
 				return false
 			}
@@ -326,33 +327,80 @@ func (s *scan) run(buf []byte) bool {
 	return true
 }
 
+// isOdd reports whether there are quotes in text, or lines that do not end as
+// the first one does: some files have a few that end in CR alone. A carriage
+// return at the end of text does not tell yet.
+func isOdd(text []byte, eol byte) bool {
+	if bytes.IndexByte(text, '"') >= 0 {
+		return true
+	}
+	if eol == '\r' {
+		return bytes.IndexByte(text, '\n') >= 0
+	}
+	for p := 0; ; {
+		i := bytes.IndexByte(text[p:], '\r')
+		if p += i + 1; i < 0 || p == len(text) {
+			return false
+		}
+		if text[p] != '\n' {
+			return true
+		}
+	}
+}
+
+// lineEnd returns the length of the line at the start of b, its end included.
+func lineEnd(b []byte) int {
+	i := bytes.IndexAny(b, "\r\n")
+	switch {
+	case i < 0:
+		return len(b)
+	case b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n':
+		return i + 2
+	}
+	return i + 1
+}
+
+// lineEnds counts the line ends of text: LF, CR LF, and CR alone.
+func lineEnds(text []byte) int {
+	return bytes.Count(text, []byte{'\n'}) + bytes.Count(text, []byte{'\r'}) - bytes.Count(text, []byte("\r\n"))
+}
+
 // recordEnd returns the length of the record at the start of b, its line end
 // included, or 0 when more bytes are needed to tell. A line end inside quotes
 // belongs to the cell. A record with broken quotes, or with quotes that do not
 // end in b although nothing comes after it, ends with its first line.
-func recordEnd(b []byte, eol byte, last bool) int {
+func recordEnd(b []byte, last bool) int {
 	for p := 0; p < len(b); p++ { // each time at the start of a cell
 		if b[p] == '"' {
 			end, ok := closing(b, p)
-			if end < 0 {
-				if last {
-					return bytes.IndexByte(b, eol) + 1
-				}
+			if end < 0 && !last {
 				return 0
 			}
-			if !ok {
-				return bytes.IndexByte(b, eol) + 1
+			if end < 0 || !ok {
+				return wholeLine(b, last)
 			}
 			p = end
 		}
-		for p < len(b) && b[p] != ',' && b[p] != eol {
+		for p < len(b) && b[p] != ',' && b[p] != '\n' && b[p] != '\r' {
 			p++
 		}
-		if p < len(b) && b[p] == eol {
-			return p + 1
+		if p < len(b) && b[p] != ',' {
+			if b[p] == '\r' && p+1 == len(b) && !last {
+				return 0
+			}
+			return p + lineEnd(b[p:])
 		}
 	}
 	return 0
+}
+
+// wholeLine is lineEnd for a line that may go on behind b.
+func wholeLine(b []byte, last bool) int {
+	n := lineEnd(b)
+	if b[n-1] != '\n' && (b[n-1] != '\r' || n == len(b) && !last) {
+		return 0
+	}
+	return n
 }
 
 // closing finds the end of the quoted cell at p: the index behind its closing

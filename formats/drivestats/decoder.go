@@ -264,7 +264,7 @@ func (d *decoder) Problems() []pipeline.Problem {
 	out := append([]pipeline.Problem(nil), d.problems...)
 	add := func(n int64, kind, format string, args ...any) {
 		if n > 0 {
-			out = append(out, pipeline.Problem{Kind: kind, Table: TableName, Offset: -1, Detail: fmt.Sprintf(format, args...)})
+			out = append(out, pipeline.Problem{Kind: kind, Table: TableName, Offset: -1, Rows: n, Detail: fmt.Sprintf(format, args...)})
 		}
 	}
 	day := dateString(d.day)

@@ -5,10 +5,10 @@
 //
 // A file is text of comma-separated cells, plain or compressed with gzip or
 // zstd, named for its day: 2018-02-25.csv, 2018-02-25.csv.gz. The first line
-// names the columns. Lines end in LF, CR LF, or, in a few files of the year
-// 2018 and 2019, CR alone; the first line decides. Cells may be quoted as in
-// RFC 4180; a quote that does not begin a cell stands for itself. An empty cell
-// is null. Empty lines are nothing.
+// names the columns. Lines end in LF, CR LF, or, in some lines of the years 2018
+// and 2019, CR alone, each as it likes. Cells may be quoted as in RFC 4180, and
+// keep the line ends between their quotes as they are; a quote that does not
+// begin a cell stands for itself. An empty cell is null. Empty lines are nothing.
 //
 // Columns are found by name, never by position: they came in twelve layouts so
 // far, from 85 columns in 2013 to 197 since April 2024, always inserted in the
@@ -28,7 +28,8 @@
 //
 // The date is that of the cell where it is a date (YYYY-MM-DD) within one day
 // of the file's name, otherwise that of the name; both kinds of disagreement
-// are counted in problems (date_replaced, date_differs). A file whose name is
+// are counted in problems (date_replaced, date_differs), as are header lines in
+// the middle (repeated_header). A file whose name is
 // no date is taken at its word. The table has no clock; a time range selects rows by
 // midnight UTC of their date.
 //
@@ -40,5 +41,6 @@
 // null instead, and counted. The offset of a rejected row counts decompressed
 // bytes, its error tells the line.
 //
-// Zip archives are not read. A line of more than 1 MiB ends decoding.
+// A line of more than 1 MiB ends decoding. Zip archives are not this package's:
+// their members are recordings, which the pipeline finds by name.
 package drivestats

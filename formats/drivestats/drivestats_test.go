@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/drivemill/drivemill/bench/fleet"
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
@@ -293,7 +294,7 @@ func TestQuirks(t *testing.T) {
 		for name, want := range map[string][]string{
 			"model":         {`ACME "Red, 4 TB"`, null, "ST4000DM000"},
 			"smart_999_raw": {"17", null, "-3"},
-			"foo_bar":       {"two\nlines", null, "é"},
+			"foo_bar":       {"two\r\nlines", null, "é"},
 		} {
 			if v := got.column(name); !slices.Equal(v, want) {
 				t.Errorf("%s is %q, want %q", name, v, want)
@@ -526,9 +527,22 @@ func TestSniff(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	for _, other := range []string{"date,serial_number\n", begin + "s\n", "time,value\n1,2\n", "\x1f\x8b", "PK\x03\x04"} {
+	for _, other := range []string{"date,serial_number\n", strings.Replace(begin, "model", "models", 1) + "\n", "time,value\n1,2\n", "\x1f\x8b", "PK\x03\x04"} {
 		if New().Sniff("2014-06-25.csv", []byte(other)) {
 			t.Errorf("%q is taken for drive stats", other)
+		}
+	}
+	for _, day := range fleet.Eras() {
+		src := fleetDay(t, day, 5, fleet.Layout{})
+		names := fleet.Header(day)
+		slices.Reverse(names)
+		back := fleetDay(t, day, 5, fleet.Layout{Columns: names})
+		for _, data := range [][]byte{src.data, back.data} {
+			for _, packed := range [][]byte{data, gzipped(data), zstandard(data)} {
+				if !New().Sniff(src.name, packed[:min(len(packed), 4096)]) {
+					t.Errorf("%s is not recognised, %d bytes", src.name, len(packed))
+				}
+			}
 		}
 	}
 	if New().Sniff("empty.csv", nil) || !New().Sniff("2014-11-02.csv.gz", nil) {

@@ -16,9 +16,6 @@ import (
 
 const formatName = "drivestats"
 
-// begin is how the first line of every file begins.
-const begin = "date,serial_number,model,capacity_bytes,failure"
-
 // New returns the format.
 func New() pipeline.Format { return format{} }
 
@@ -29,9 +26,9 @@ func FormatSpec() pipeline.FormatSpec {
 		Format:  New(),
 		Summary: "Backblaze Drive Stats: one CSV of a drive fleet per day",
 		Doc: "The table drive_stats has all columns of all years; those a file lacks are null, unknown ones are kept. Plain, gzip or zstd; LF, CR LF or CR. " +
-			"The date is that of the cell where it is within a day of the file's name, otherwise that of the name. Zip archives are not read.",
+			"The date is that of the cell where it is within a day of the file's name, otherwise that of the name. Quarters are read as members of their zips.",
 		Extensions: []string{"csv"},
-		Behaviour:  1,
+		Behaviour:  2,
 	}
 }
 
@@ -49,23 +46,42 @@ func (format) Sniff(name string, head []byte) bool {
 		_, ok := dayOf(name)
 		return ok
 	}
-	var text [len(begin) + 4]byte
 	r, _, err := store.Decompress(name, bytes.NewReader(head))
 	if err != nil {
 		return false
 	}
 	defer r.Close()
-	n, _ := io.ReadFull(r, text[:])
+	text := make([]byte, 8<<10) // more than the longest header there has been
+	n, _ := io.ReadFull(r, text)
 	if n == 0 {
 		// Nothing, or a compressed block that is longer than the head.
 		_, ok := dayOf(name)
 		return ok
 	}
-	line := withoutMark(text[:n])
-	if !bytes.HasPrefix(line, []byte(begin)) {
-		return false
+	return namesColumns(name, withoutMark(text[:n]))
+}
+
+// namesColumns reports whether a header, of which text is the beginning, is one
+// of drive stats: it has the columns that all files have, or, in a file named
+// for a day, SMART values.
+func namesColumns(name string, text []byte) bool {
+	line := text[:lineEnd(text)]
+	whole := len(line) < len(text)
+	smart, found := false, 0
+	for i, cell := range bytes.Split(bytes.TrimRight(line, "\r\n"), []byte{','}) {
+		column := strings.Trim(string(cell), `"`)
+		for _, want := range fixed[:required] {
+			if column == want.name {
+				found++
+			}
+		}
+		smart = smart || i > 0 && unknownKind(column) == kindInt64
 	}
-	return len(line) == len(begin) || bytes.IndexByte([]byte(",\r\n"), line[len(begin)]) >= 0
+	if found == required {
+		return true
+	}
+	_, day := dayOf(name)
+	return day && smart && !whole
 }
 
 // KnownTable implements pipeline.Typed: all files have the same table.
@@ -89,7 +105,7 @@ func (format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.Desc
 	fail := func(err error) error {
 		return &pipeline.DecodeError{Object: obj.URI, Format: formatName, Offset: 0, Record: -1, Err: err}
 	}
-	in, err := open(ctx, src)
+	in, err := look(ctx, src)
 	if err != nil {
 		return nil, fail(err)
 	}

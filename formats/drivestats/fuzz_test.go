@@ -45,6 +45,11 @@ func FuzzDecode(f *testing.F) {
 		if !ok {
 			return
 		}
+		for _, row := range one.rows {
+			for i := range row { // encoding/csv changes line ends inside quotes
+				row[i] = strings.ReplaceAll(row[i], "\r\n", "\n")
+			}
+		}
 		diff(t, names, one.rows, want)
 		if len(one.bad) != fields {
 			t.Fatalf("%d rows refused, want %d", len(one.bad), fields)

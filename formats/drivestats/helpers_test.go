@@ -18,6 +18,9 @@ import (
 	"github.com/drivemill/drivemill/pipeline/arrow"
 )
 
+// begin is how the first line of every file begins.
+const begin = "date,serial_number,model,capacity_bytes,failure"
+
 // memory is an object held in memory. It hands out bytes in pieces of a few sizes.
 type memory struct {
 	name string
@@ -93,6 +96,11 @@ func (t *table) problem(kind string) string {
 
 // decode reads a whole object.
 func decode(t testing.TB, src *memory, sel pipeline.Selection, opt pipeline.DecodeOptions) *table {
+	t.Helper()
+	return decodeSource(t, src, sel, opt)
+}
+
+func decodeSource(t testing.TB, src pipeline.Source, sel pipeline.Selection, opt pipeline.DecodeOptions) *table {
 	t.Helper()
 	out := &table{}
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
@@ -291,5 +299,48 @@ func diff(t testing.TB, names []string, got, want [][]string) {
 				t.Fatalf("row %d, column %s: %q, want %q", r, names[c], got[r][c], want[r][c])
 			}
 		}
+	}
+}
+
+// meter counts the bytes that are held.
+type meter struct{ now int64 }
+
+func (m *meter) Allocate(n int) []byte { m.now += int64(n); return make([]byte, n) }
+
+func (m *meter) Reallocate(n int, b []byte) []byte {
+	m.now += int64(n - len(b))
+	return append(make([]byte, 0, n), b[:min(n, len(b))]...)[:n]
+}
+
+func (m *meter) Free(b []byte) { m.now -= int64(len(b)) }
+
+// batches hands each batch of an object to see, which does not keep it.
+func batches(t testing.TB, src *memory, mem arrow.Allocator, see func(*pipeline.Batch)) {
+	t.Helper()
+	ctx := context.Background()
+	d, err := New().Describe(ctx, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec, err := New().Open(ctx, src, d, all, pipeline.DecodeOptions{Allocator: mem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	n := 0
+	for {
+		e, err := dec.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		see(e.Batch)
+		n++
+		e.Batch.Release()
+	}
+	if n == 0 {
+		t.Fatal("no batches")
 	}
 }

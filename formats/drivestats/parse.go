@@ -115,18 +115,18 @@ func (p *parser) parse(b *block) {
 	header := b.plan.header.line
 	for pos, line, i := 0, 0, 0; pos < len(b.text); i++ {
 		start, next := pos, len(b.text)
-		if b.quoted {
+		if b.odd {
 			next = int(b.ends[i])
 		} else if n := bytes.IndexByte(b.text[pos:], p.eol); n >= 0 {
 			next = pos + n + 1
 		}
 		at := line
-		if line++; b.quoted {
-			line = at + bytes.Count(b.text[pos:next], []byte{p.eol})
+		if line++; b.odd {
+			line = at + lineEnds(b.text[pos:next])
 		}
 		pos = next
 		end := next - 1
-		for end > start && b.text[end-1] == '\r' {
+		if end > start && b.text[end] == '\n' && b.text[end-1] == '\r' {
 			end--
 		}
 		if end == start {
@@ -143,7 +143,7 @@ func (p *parser) parse(b *block) {
 		var f fault
 		var detail int
 		p.date, p.bad = date{}, p.bad[:0]
-		if b.quoted && bytes.IndexByte(b.text[start:end], '"') >= 0 {
+		if b.odd && bytes.IndexByte(b.text[start:end], '"') >= 0 {
 			f, detail = p.quotedRow(b.text[start:end])
 		} else {
 			f, detail = p.row(start, end)

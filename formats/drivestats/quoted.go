@@ -8,7 +8,7 @@ type splitter struct {
 	ends []int
 }
 
-// split reports whether each quoted cell has an end. CR LF inside one becomes LF.
+// split reports whether each quoted cell has an end.
 func (s *splitter) split(line []byte) bool {
 	s.data, s.ends = s.data[:0], s.ends[:0]
 	for p := 0; ; p++ {
@@ -27,7 +27,6 @@ func (s *splitter) split(line []byte) bool {
 			if p < len(line) && line[p] != ',' {
 				return false
 			}
-			s.joinLines()
 		} else {
 			end := cellEnd(line, p, len(line))
 			s.data = append(s.data, line[p:end]...)
@@ -37,17 +36,6 @@ func (s *splitter) split(line []byte) bool {
 		if p == len(line) {
 			return true
 		}
-	}
-}
-
-// joinLines turns CR LF in the cell being read into LF.
-func (s *splitter) joinLines() {
-	from := 0
-	if len(s.ends) > 0 {
-		from = s.ends[len(s.ends)-1]
-	}
-	if bytes.Contains(s.data[from:], []byte("\r\n")) {
-		s.data = append(s.data[:from], bytes.ReplaceAll(s.data[from:], []byte("\r\n"), []byte("\n"))...)
 	}
 }
 

@@ -159,6 +159,9 @@ func (x *describer) layout(c Channel, s Schema, table string) message.Layout {
 	_, defined := x.in.Schemas[c.SchemaID]
 	l, err := enc.Parse(message.Schema{Name: s.Name, Encoding: s.Encoding, Data: s.Data})
 	switch {
+	case err == nil && c.SchemaID != 0 && !defined:
+		x.problem("no_schema", table, "schema %d of channel %d is not defined; messages are decoded as without one", c.SchemaID, c.ID)
+		return l
 	case err == nil:
 		return l
 	case c.SchemaID == 0:

@@ -59,7 +59,8 @@
 //	schema_conflict    a schema is defined twice, differently; the first counts
 //	channel_conflict   the same for a channel
 //	schema_zero        a schema has the reserved id 0 and is ignored
-//	no_schema          a channel has no schema; its rows are raw
+//	no_schema          a channel has no schema, or one that is not defined; its
+//	                   rows are raw, unless its encoding can do without
 //	bad_schema         a schema does not parse; its rows are raw
 //	raw_encoding       the message encoding is not read; the rows are raw
 //	profile_mismatch   a channel's encoding is not that of the file's profile

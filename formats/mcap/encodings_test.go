@@ -89,7 +89,7 @@ func flatPoint(x int32, s string) []byte {
 
 // A recording with a channel in each encoding: a sound message, a broken one,
 // a sound one.
-func TestEveryEncoding(t *testing.T) { // checklist 37, 43, 45
+func Test37_43_45EveryEncoding(t *testing.T) {
 	point := []byte{0xa2, 0x61, 'x', 5, 0x61, 's', 0x62, 0xc3, 0xa9}
 	cdrPoint := []byte{0, 1, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 0xc3, 0xa9, 0}
 	protoPoint := protowire.AppendString(protowire.AppendTag([]byte{8, 5}, 2, protowire.BytesType), "é")
@@ -160,7 +160,7 @@ func TestEveryEncoding(t *testing.T) { // checklist 37, 43, 45
 
 // A channel may have the same message in columns or, without a schema that can
 // be read, as bytes: never as columns of nothing.
-func TestNoSchema(t *testing.T) { // checklist 7
+func Test07NoSchema(t *testing.T) {
 	b := newBuilder("")
 	for i, e := range []string{"json", "cbor", "cdr", "protobuf", "flatbuffer", "ros1"} {
 		b.channel(uint16(i), 0, "/"+e, e)
@@ -171,6 +171,19 @@ func TestNoSchema(t *testing.T) { // checklist 7
 		raw := info.Table.Name != "/json" && info.Table.Name != "/cbor"
 		if info.Raw != raw {
 			t.Errorf("%s: raw %v", info.Table.Name, info.Raw)
+		}
+	}
+	// A schema that is not defined is told, also where messages decode without.
+	b = newBuilder("")
+	for i, e := range []string{"json", "cbor", "ros1"} {
+		b.channel(uint16(i), 77, "/"+e, e)
+		b.message(uint16(i), 1, []byte("1"))
+	}
+	for _, data := range bothWays(b) {
+		r := readWith(t, every(), &memory{data: data}, choice{})
+		told := slices.DeleteFunc(r.kinds(), func(k string) bool { return k != "no_schema" })
+		if len(told) != 3 || r.d.Tables[0].Raw || r.d.Tables[1].Raw || !r.d.Tables[2].Raw || r.total() != 3 {
+			t.Errorf("%v, %d rows", r.problems, r.total())
 		}
 	}
 	if n := len(r.kinds()); n < 4 || slices.Contains(r.kinds(), "bad_schema") {

@@ -3,6 +3,7 @@ package mcap
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/pipeline"
@@ -97,6 +98,24 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 		return nil, err
 	}
 	return e, nil
+}
+
+// Cut implements pipeline.Cutter, by the index of chunks.
+func (f *Format) Cut(d *pipeline.Description, size int64) ([]int64, string) {
+	ix, ok := d.Index.(*index)
+	if !ok || !d.Indexed {
+		return nil, "it has no index"
+	}
+	var blocks []message.Extent
+	for _, b := range ix.info.blocks {
+		if b.start > math.MaxInt64 || b.end > math.MaxInt64 {
+			return nil, "it has times beyond the year 2262"
+		}
+		if b.end > 0 || b.messages() > 0 {
+			blocks = append(blocks, message.Extent{From: int64(b.start), To: int64(b.end), Bytes: b.length})
+		}
+	}
+	return message.Cut(blocks, size), ""
 }
 
 // KnownTable implements pipeline.Typed for the message types built into the

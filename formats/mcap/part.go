@@ -145,6 +145,14 @@ func (p *Part) NextStart() int64 {
 	return p.w.start(p.w.steps[p.w.next])
 }
 
+// FindLatched finds the last rows of latched tables before the selected range
+// in this file, for message.Settle; nil where none are asked for. It is called
+// before Fetch, if the recording has several files.
+func (p *Part) FindLatched(ctx context.Context) (*message.Latched, error) {
+	p.w.found = true
+	return p.w.latched, p.w.findLatched(ctx)
+}
+
 // Fetch reads the next block.
 func (p *Part) Fetch(ctx context.Context, b *message.Block) error { return p.w.Fetch(ctx, b) }
 

@@ -28,6 +28,7 @@ type arrayInfo struct {
 	fixed   [][]float64 // axis values kept in the block
 	axes    []int64     // links to the channels of the axes
 	data    []int64     // of storage in data blocks
+	cycles  []int64     // records of each element, where they lie apart
 	inner   *arrayInfo  // elements that are arrays themselves
 	members []*channel  // elements that are structures
 }
@@ -101,8 +102,8 @@ func (f *file) loadArray(ctx context.Context, c *channel, off int64, depth int) 
 			}
 		}
 	}
+	at := 16 + 8*n
 	if a.flags&32 != 0 {
-		at := 16 + 8*n
 		if at+8*sum > len(b.data) {
 			return nil, fmt.Errorf("array block at offset %d is too short for its axes: %w", off, pipeline.ErrCorrupt)
 		}
@@ -113,6 +114,11 @@ func (f *file) loadArray(ctx context.Context, c *channel, off int64, depth int) 
 				at += 8
 			}
 			a.fixed = append(a.fixed, axis)
+		}
+	}
+	if a.storage != storeRecord {
+		for ; len(a.cycles) < a.total && at+8 <= len(b.data); at += 8 {
+			a.cycles = append(a.cycles, int64(min(b.u64(at), 1<<62)))
 		}
 	}
 	if comp := b.link(0); comp != 0 {

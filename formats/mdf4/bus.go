@@ -27,14 +27,31 @@ func (g *group) frame() *frame {
 		if !ok || bus == "" || len(c.members) == 0 || g.flags&cgBusEvent == 0 && c.flags&cnBusEvent == 0 {
 			continue
 		}
-		kind := snake(rest)
-		kind = strings.TrimSuffix(strings.TrimSuffix(kind, "frame"), "_")
-		if kind == "" || kind == "message" {
-			kind = "data"
-		}
-		return &frame{c, bus, kind}
+		return &frame{c, bus, frameKind(rest)}
 	}
 	return nil
+}
+
+// frameKind is what a frame is by the end of its name: DataFrame is data.
+func frameKind(name string) string {
+	kind := strings.TrimSuffix(strings.TrimSuffix(snake(name), "frame"), "_")
+	if kind == "" || kind == "message" {
+		return "data"
+	}
+	return kind
+}
+
+// busEvent tells the bus and the kind of frames whose members are not put
+// together by a channel: those of some writers that have one member only.
+func (g *group) busEvent() (bus, kind string) {
+	for _, c := range g.channels {
+		parent, _, nested := strings.Cut(c.name, ".")
+		prefix, rest, ok := strings.Cut(parent, "_")
+		if nested && ok && buses[prefix] != "" && (g.flags&cgBusEvent != 0 || c.flags&cnBusEvent != 0) {
+			return buses[prefix], frameKind(rest)
+		}
+	}
+	return "", ""
 }
 
 // frameTypes are the types of columns whose width depends on who wrote the file,

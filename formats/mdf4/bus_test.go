@@ -2,6 +2,7 @@ package mdf4
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/mdf4/conversion"
@@ -138,17 +139,59 @@ func TestComposition(t *testing.T) {
 		r.want(t, "s.n", "1")
 		r.want(t, "s.list", "[[2 3 4] [6 7 8]]")
 	})
-	t.Run("26 arrays stored in groups or blocks are named", func(t *testing.T) {
-		for _, storage := range []uint8{1, 2} {
-			c := &mdf4test.Channel{Name: "apart", Data: mdf4test.UnsignedLE, Bits: 8, Array: &mdf4test.Array{Storage: storage, ByteBase: 1, Dims: []uint64{2}, Cycles: []uint64{1, 1}}}
-			if storage == 2 {
-				c.Array.Data = []*mdf4test.Signal{{Bytes: []byte{1}}, {Bytes: []byte{2}}}
+	t.Run("26 elements in records of their own", func(t *testing.T) {
+		rec := func(at float64, x byte) []byte { return mdf4test.LE(at, x) }
+		grid := func(storage uint8, flags uint32) *mdf4test.Channel {
+			return &mdf4test.Channel{Name: "x", Data: mdf4test.UnsignedLE, Byte: 8, Bits: 8, Array: &mdf4test.Array{Storage: storage, Flags: flags, Dims: []uint64{2, 2}, Cycles: []uint64{2, 1, 0, 1}}}
+		}
+		check := func(r *reading, tables [4]string) {
+			t.Helper()
+			r.wantOf(t, tables[0], "x", "1", "5")
+			r.wantOf(t, tables[0], "time", "1000000000000000000", "1000000001000000000")
+			r.wantOf(t, tables[1], "x", "2")
+			r.wantOf(t, tables[3], "x", "4")
+			r.wantOf(t, tables[3], "time", "1000000000500000000")
+			if r.tables[tables[2]] != nil || len(r.desc.Tables) != 4 || r.problem("unsupported_array") {
+				t.Errorf("%v %v", r.desc.Tables, r.desc.Problems)
 			}
-			r := mustRead(t, single([][]byte{{1, 2}}, c, &mdf4test.Channel{Name: "y", Data: mdf4test.UnsignedLE, Byte: 1, Bits: 8}))
-			r.want(t, "y", "2")
-			if !r.problem("unsupported_array") {
-				t.Errorf("storage %d: %v", storage, r.desc.Problems)
+			if a := r.desc.Tables[1].Table.Attributes["element"]; !strings.HasSuffix(tables[1], a) || a == "" {
+				t.Errorf("element %q", a)
 			}
+		}
+		two := uint64(2)
+		groups := func(flags uint32) *mdf4test.File {
+			g := &mdf4test.Group{ID: 3, Name: "g", DataBytes: 9, Cycles: &two, Channels: []*mdf4test.Channel{seconds(), grid(1, flags)}}
+			var stream []byte
+			for _, r := range []struct {
+				id uint64
+				b  []byte
+			}{{3, rec(0, 1)}, {6, rec(0.5, 4)}, {4, rec(0.25, 2)}, {3, rec(1, 5)}} {
+				stream = append(stream, mdf4test.Tagged(1, r.id, r.b, false)...)
+			}
+			return &mdf4test.File{StartNS: 1e18, Groups: []*mdf4test.DataGroup{{IDSize: 1, Groups: []*mdf4test.Group{g}, Stream: stream}}}
+		}
+		check(mustRead(t, groups(0)), [4]string{"g[0][0]", "g[0][1]", "g[1][0]", "g[1][1]"})
+		check(mustRead(t, groups(64)), [4]string{"g[0][0]", "g[1][0]", "g[0][1]", "g[1][1]"})
+		c := grid(2, 0)
+		c.Array.Data = []*mdf4test.Signal{{Bytes: append(rec(0, 1), rec(1, 5)...)}, {Bytes: rec(0.25, 2), Storage: mdf4test.Storage{Zip: mdf4test.Deflate}}, {}, {Bytes: rec(0.5, 4)}}
+		blocks := &mdf4test.Group{Name: "g", DataBytes: 9, Cycles: &two, Channels: []*mdf4test.Channel{seconds(), c}}
+		f := &mdf4test.File{StartNS: 1e18, Groups: []*mdf4test.DataGroup{{NoData: true, Groups: []*mdf4test.Group{blocks}}}}
+		check(mustRead(t, f), [4]string{"g[0][0]", "g[0][1]", "g[1][0]", "g[1][1]"})
+
+		// Structures as elements; and what cannot be told apart is named.
+		c = grid(1, 0)
+		c.Data, c.Bits = mdf4test.ByteArray, 16
+		c.Array.Dims, c.Array.Cycles = []uint64{2}, []uint64{1, 1}
+		c.Array.Members = []*mdf4test.Channel{{Name: "a", Data: mdf4test.UnsignedLE, Byte: 8, Bits: 8}, {Name: "b", Data: mdf4test.UnsignedLE, Byte: 9, Bits: 8}}
+		g := &mdf4test.Group{ID: 1, Name: "g", DataBytes: 10, Channels: []*mdf4test.Channel{seconds(), c}}
+		stream := append(mdf4test.Tagged(1, 2, mdf4test.LE(0.0, byte(3), byte(4)), false), mdf4test.Tagged(1, 1, mdf4test.LE(0.0, byte(1), byte(2)), false)...)
+		f = &mdf4test.File{StartNS: 1e18, Groups: []*mdf4test.DataGroup{{IDSize: 1, Groups: []*mdf4test.Group{g}, Stream: stream}}}
+		r := mustRead(t, f)
+		r.wantOf(t, "g[0]", "x.b", "2")
+		r.wantOf(t, "g[1]", "x.a", "3")
+		f.Groups[0].IDSize, f.Groups[0].Stream = 0, mdf4test.LE(0.0, byte(1), byte(2))
+		if r = mustRead(t, f); !r.problem("unsupported_array") {
+			t.Errorf("%v", r.desc.Problems)
 		}
 	})
 	t.Run("27 axes", func(t *testing.T) {

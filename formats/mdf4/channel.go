@@ -206,7 +206,7 @@ func (t *table) varying(s *source, c *channel, at location, outer map[*channel]b
 		}
 		s.store, s.link = inStream, c.data
 		if c.kind == chanVLSC {
-			s.store, by = inBare, t.f.byOffset[c.sizeCN]
+			s.store, by = inBare, t.f.channelOf(c.group, c.sizeCN)
 		}
 		for _, g := range c.group.dg.groups {
 			if g.off == c.data && g.varying() {
@@ -214,7 +214,7 @@ func (t *table) varying(s *source, c *channel, at location, outer map[*channel]b
 			}
 		}
 	case chanMLSD:
-		s.store, by = inLength, t.f.byOffset[c.data]
+		s.store, by = inLength, t.f.channelOf(c.group, c.data)
 		if by == nil {
 			by = c.sibling("DataLength")
 		}
@@ -298,6 +298,16 @@ func (s *source) meta() []string {
 		}
 	}
 	return kv
+}
+
+// channelOf finds the channel that a block describes, in g where it is one of
+// several groups that the block describes.
+func (f *file) channelOf(g *group, off int64) *channel {
+	c := f.byOffset[off]
+	if c != nil && c.group != g {
+		return g.channelAt(off)
+	}
+	return c
 }
 
 // channelAt finds a channel of the group by its block.

@@ -38,9 +38,9 @@ func (t *table) addChannel(c *channel, at location, in *nesting, depth int) {
 		t.tell("unsupported_stream", c.off, "channel %q holds a data stream of MDF 4.3, which is not taken apart: its bytes are kept", c.fullName())
 	}
 	if a := c.array; a != nil {
-		if a.storage != storeRecord {
-			how := map[uint8]string{storeCG: "records", storeDG: "data blocks"}[a.storage]
-			t.tell("unsupported_array", c.off, "channel %q is an array whose elements lie in %s of their own (ca_storage %d), which is not read", c.fullName(), how, a.storage)
+		if a.apart() {
+			t.tell("unsupported_array", c.off, "channel %q is an array whose elements lie in records of their own (ca_storage %d) in a way that is not read: more than %d of them, "+
+				"several arrays, arrays inside arrays, or records without ids", c.fullName(), a.storage, maxTemplate)
 			return
 		}
 		nest := nested(in, a)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,10 @@ func (f *Format) Describe(ctx context.Context, src pipeline.Source) (*pipeline.D
 	if err := f.measure(ctx, ix, d); err != nil {
 		return nil, f.fail(src, err)
 	}
-	if f.Signals {
+	if d.Compression, err = file.compression(ctx); err != nil {
+		return nil, f.fail(src, err)
+	}
+	if f.Signals || slices.ContainsFunc(ix.tables, func(t *table) bool { return t.wide != nil }) {
 		rates := make(map[string]float64)
 		for i, t := range ix.tables {
 			info := d.Tables[i]
@@ -264,10 +268,10 @@ func (f *file) ends(ctx context.Context, p part, rows int64) (head, tail []byte,
 		// The last whole record that begins in this block, or ends the group.
 		at := min((start+s.raw)/size, rows) - 1
 		more := len(seg.queue) > 0 || seg.next != 0
-		if first && s.raw < size || !more && at*size < start {
-			return nil, nil, 0, nil
-		}
 		want := !more || at+1 >= rows
+		if first && s.raw < size || want && at*size < start {
+			return nil, nil, 0, nil // or the list tells lengths that are not so
+		}
 		if first || want {
 			read := func(off int64) ([]byte, error) {
 				if s.zip == plain {

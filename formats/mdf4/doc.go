@@ -29,7 +29,9 @@
 // Groups of column-oriented storage that share a master (4.20) are one table.
 //
 // The column time is the start of the recording plus the master channel in
-// seconds, rounded to the nanosecond: the clock "master". A recording whose
+// seconds, rounded to the nanosecond: the clock "master". Times that are no number,
+// or that nanoseconds in 64 bits do not hold (1677 to 2262), are null and counted
+// as cells made null. A recording whose
 // start is a local time has null there and the reading of the wall clock in
 // time_wall, unless the setting time_zone tells the zone. Masters of angle,
 // distance and index are columns like others.
@@ -48,8 +50,11 @@
 // frame_kind of a table tell what it holds.
 //
 // In the long layout, chosen by table name, a record gives a row for each signal:
-// signal_id, time, value_double, value_int, value_text. The setting signals adds
-// the table of that name, which says what each signal_id is.
+// signal_id, time, value_double, value_int, value_text. The table signals says
+// what each signal_id is: table, column, source, bus, message, unit, labels, rate. It
+// is there where a table has the long layout or the setting signals asks for it:
+// wide tables carry the same in the metadata of their columns, and a recording
+// that is read whole should not gain a table that lies nowhere in it.
 //
 // # Order and origin
 //
@@ -57,8 +62,24 @@
 // each record by record, also where groups are mixed. The ordinal of a record is
 // the position of its data group times 2^40, plus the number of records before it
 // in that group's stream (values stored as records do not count; with tables in
-// long layout, times the number of signals). In order of time one cursor for each
-// data group goes on at the same pace.
+// long layout, times the number of signals). Arrays whose elements lie in groups
+// or data blocks of their own (CG and DG templates) give a table for each
+// element, called by its indices (CAN/map[0][2]), because each has times of its
+// own; those in data blocks count as data groups behind the one that describes
+// them.
+//
+// In order of time one cursor for each data group goes on at the same pace: of
+// the batches that come next, the one whose first row is earliest. Where the
+// times of a table go back, its rows still come as they lie, every time the same,
+// and the problem time_goes_back tells of it; other tables are interleaved with
+// them by the first row of a batch.
+//
+// A range of time is applied to every record, because masters may go back. Where
+// a channel says that it rises strictly (cn_flags bit 11) and the group has a
+// counter, reading ends with the first block of records behind the range, and
+// those that follow count as found and not selected. The times that lists of
+// blocks may hold are not used: the standard makes their type that of the master,
+// and no writer is known that fills them.
 //
 // # Memory
 //
@@ -83,7 +104,8 @@
 //
 // # Not read
 //
-// MDF 2 and 3 are refused by name. Arrays whose elements lie in groups or data
-// blocks of their own are left out by name; the streams, variants, unions and
+// MDF 2 and 3 are refused by name. Arrays of arrays whose elements lie in groups
+// of their own, and those of more than 4,096 such elements, are left out by name;
+// the streams, variants, unions and
 // lists of 4.30 are kept as bytes; sample reductions are listed, not read.
 package mdf4

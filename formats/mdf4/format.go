@@ -21,9 +21,9 @@ func FormatSpec() pipeline.FormatSpec {
 		Summary: "ASAM MDF 4.00 to 4.20 recordings, and what of 4.30 is stored like them",
 		Doc: "Channel groups become tables called <source>/<acquisition name>, with the absolute time in the column time and a column for each channel: the physical value, " +
 			"and where a conversion makes texts the text in <name>_label. Sorted, unsorted and column-oriented storage, deflate, zstd and lz4 blocks, bus logging, and files that " +
-			"were never finalised are read; MDF 2 and 3, arrays stored in groups or data blocks of their own, and the dynamic data of 4.30 are not.",
+			"were never finalised are read; MDF 2 and 3 and the dynamic data of 4.30 are not. The attribute database of a table of bus frames names the bus descriptions attached to it, which drivemill extract gives.",
 		Extensions: []string{"mf4", "mdf4"},
-		Behaviour:  1,
+		Behaviour:  2,
 		Config:     func() any { return &Config{} },
 		Configure: func(_ context.Context, config any, _ pipeline.Env) (pipeline.Format, error) {
 			return configured(config.(*Config))
@@ -35,7 +35,7 @@ func FormatSpec() pipeline.FormatSpec {
 type Config struct {
 	TimeZone pipeline.Text   `yaml:"time_zone" doc:"Time zone of recordings whose start is a local time, by its IANA name. Without it such recordings have no absolute time." example:"Europe/Berlin"`
 	Long     []pipeline.Text `yaml:"long" doc:"Globs of tables that get the long layout: a row for each signal of a record, with the columns signal_id, time, value_double, value_int and value_text." example:"[\"CAN*\"]"`
-	Signals  bool            `yaml:"signals" doc:"Adds the table signals, the dictionary of all signals: id, table, column, source, bus, message, unit, description, labels, type, rate."`
+	Signals  bool            `yaml:"signals" doc:"Adds the table signals, the dictionary of all signals: id, table, column, source, bus, message, unit, description, labels, type, rate. Tables in the long layout bring it along."`
 }
 
 func configured(c *Config) (*Format, error) {

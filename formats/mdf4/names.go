@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,7 @@ func (t *table) attributes() map[string]string {
 	}
 	set("acquisition_name", t.g.name)
 	set("comment", t.g.comment)
+	set("element", t.g.element)
 	if s := t.g.acquisition(); s != nil {
 		set("source", s.name)
 		set("source_path", s.path)
@@ -25,8 +27,33 @@ func (t *table) attributes() map[string]string {
 	if t.frame != nil {
 		set("bus", t.frame.bus)
 		set("frame_kind", t.frame.kind)
+		set("database", t.f.attachmentsOf(t.frame.channel))
+	} else if bus, kind := t.g.busEvent(); bus != "" {
+		set("bus", bus)
+		set("frame_kind", kind)
 	}
 	return a
+}
+
+// attachmentsOf names the attachments that a channel and its members refer to:
+// the bus descriptions of a frame.
+func (f *file) attachmentsOf(c *channel) string {
+	var names []string
+	var walk func(*channel)
+	walk = func(c *channel) {
+		for _, off := range c.attached {
+			for _, a := range f.attachments {
+				if a.off == off && a.name != "" && !slices.Contains(names, a.name) {
+					names = append(names, a.name)
+				}
+			}
+		}
+		for _, m := range c.members {
+			walk(m)
+		}
+	}
+	walk(c)
+	return strings.Join(names, ", ")
 }
 
 // acquisition is the source of a group: its own, or the one that all its
@@ -77,7 +104,7 @@ func (t *table) name(taken map[string]bool) {
 			add("group_" + t.identity()[:6])
 		}
 	}
-	t.Name = distinct(strings.Join(words, "/"), t.identity(), taken)
+	t.Name = distinct(strings.Join(words, "/")+t.g.element, t.identity(), taken)
 	taken[t.Name] = true
 }
 

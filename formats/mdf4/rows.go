@@ -331,9 +331,14 @@ func (b *rows) appendTimes(k, n int) {
 		for i := k; i < k+n; i++ {
 			if b.timed[i] {
 				c.AppendInt64(b.times[i])
-			} else {
-				c.AppendNull()
+				continue
 			}
+			c.AppendNull()
+			name := timeColumn
+			if c == b.wall {
+				name = nativeColumn
+			}
+			b.counts.NullCells[name]++
 		}
 	}
 	if b.n == 0 && b.master != nil {

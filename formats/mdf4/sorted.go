@@ -180,7 +180,27 @@ func (c *sortedCursor) step(ctx context.Context) error {
 		}
 	}
 	c.row += int64(n)
+	c.stopEarly()
 	return nil
+}
+
+// stopEarly passes over all that follows once the end of the time range is
+// reached, where the master is declared to rise with every record and the group
+// tells how many there are.
+func (c *sortedCursor) stopEarly() {
+	b := c.out
+	d := b.dec
+	if d.sel.To == 0 || b.master == nil || c.limit < 0 || !d.start.utc || b.master.s.ch.flags&cnStrictlyRising == 0 || len(b.times) == 0 {
+		return
+	}
+	if last := len(b.times) - 1; !b.timed[last] || b.times[last] < d.sel.To || b.backward {
+		return
+	}
+	rest := c.limit - c.row
+	b.counts.Found += rest
+	b.counts.Unselected += rest
+	b.counts.Bytes += rest * int64(c.stride())
+	c.row = c.limit
 }
 
 // stride is the size of a row over all parts that are read.

@@ -52,13 +52,14 @@ const (
 
 // Flags of a channel.
 const (
-	cnAllInvalid   = 1 << 0
-	cnInvalBit     = 1 << 1
-	cnBusEvent     = 1 << 10
-	cnVLSDStream   = 1 << 14
-	cnStreamMode   = 1 << 17
-	cnDescription  = 1 << 20
-	cnDynamicFlags = cnVLSDStream | cnStreamMode | cnDescription
+	cnAllInvalid     = 1 << 0
+	cnInvalBit       = 1 << 1
+	cnBusEvent       = 1 << 10
+	cnStrictlyRising = 1 << 11
+	cnVLSDStream     = 1 << 14
+	cnStreamMode     = 1 << 17
+	cnDescription    = 1 << 20
+	cnDynamicFlags   = cnVLSDStream | cnStreamMode | cnDescription
 )
 
 // Flags of a channel group.
@@ -88,6 +89,7 @@ type group struct {
 	data    int64 // bytes of a record
 	inval   int64 // invalidation bytes of a record
 	name    string
+	element string // of an array whose elements are groups: [0][1]
 	source  *sourceInfo
 	comment string
 	remote  int64 // link to the group with the master
@@ -239,7 +241,9 @@ func (f *file) readGroups(ctx context.Context) error {
 			return nil
 		}
 		f.groups = append(f.groups, dg)
-		return f.chain(ctx, b.link(1), "CG", 128, func(b *block) error { return f.readGroup(ctx, dg, b) })
+		err := f.chain(ctx, b.link(1), "CG", 128, func(b *block) error { return f.readGroup(ctx, dg, b) })
+		f.expand(dg)
+		return err
 	})
 }
 

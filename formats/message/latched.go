@@ -1,6 +1,7 @@
 package message
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -68,7 +69,7 @@ func (l *Latched) Candidates(n int, block func(i int) BlockTimes) []int {
 	for i := range n {
 		b := block(i)
 		for _, c := range b.Channels {
-			if b.Known && b.End < l.from && l.wants(c) {
+			if b.Known && b.End < l.from && l.Wants(c) {
 				least[c] = max(least[c], b.Start)
 			}
 		}
@@ -76,14 +77,15 @@ func (l *Latched) Candidates(n int, block func(i int) BlockTimes) []int {
 	var out []int
 	for i := range n {
 		b := block(i)
-		if !b.Known || b.Start < l.from && slices.ContainsFunc(b.Channels, func(c int32) bool { return l.wants(c) && b.End >= least[c] }) {
+		if !b.Known || b.Start < l.from && slices.ContainsFunc(b.Channels, func(c int32) bool { return l.Wants(c) && b.End >= least[c] }) {
 			out = append(out, i)
 		}
 	}
 	return out
 }
 
-func (l *Latched) wants(channel int32) bool {
+// Wants reports whether the last message of a channel is looked for.
+func (l *Latched) Wants(channel int32) bool {
 	return uint32(channel) < uint32(len(l.wanted)) && l.wanted[channel]
 }
 
@@ -92,11 +94,38 @@ func (l *Latched) wants(channel int32) bool {
 func (l *Latched) Show(block int, records []Record) {
 	for i := range records {
 		r := &records[i]
-		if r.LogTime >= l.from || r.LogTime < 0 || !l.wants(r.Channel) {
+		if r.LogTime >= l.from || r.LogTime < 0 || !l.Wants(r.Channel) {
 			continue
 		}
 		if old, ok := l.last[r.Channel]; !ok || r.LogTime >= old.time {
 			l.last[r.Channel] = lastMessage{r.LogTime, block, uint32(i)}
+		}
+	}
+}
+
+// Settle leaves of what was found in the files of one recording, each by a
+// Latched of its own, the messages of the file that has the last one of a table;
+// of those logged at the same time the later file counts. Channels are those of
+// the recording, tableOf gives the table of each.
+func Settle(files []*Latched, tableOf []int32) {
+	type place struct {
+		time int64
+		file int
+	}
+	last := make(map[int32]place)
+	for i, l := range files {
+		if l == nil {
+			continue
+		}
+		for c, m := range l.last {
+			if p, ok := last[tableOf[c]]; !ok || m.time >= p.time {
+				last[tableOf[c]] = place{m.time, i}
+			}
+		}
+	}
+	for i, l := range files {
+		if l != nil {
+			maps.DeleteFunc(l.last, func(c int32, _ lastMessage) bool { return last[tableOf[c]].file != i })
 		}
 	}
 }

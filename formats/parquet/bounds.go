@@ -215,7 +215,8 @@ func cutAbove(v []byte, text bool) []byte {
 		if r++; r == 0xd800 {
 			r = 0xe000 // surrogates are no characters
 		}
-		if r <= utf8.MaxRune {
+		// The next character may take a byte more.
+		if r <= utf8.MaxRune && len(b)+utf8.RuneLen(r) <= maxBound {
 			return utf8.AppendRune(bytes.Clone(b), r)
 		}
 	}

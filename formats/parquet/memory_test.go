@@ -103,6 +103,11 @@ type unit struct {
 
 func openUnit(t testing.TB, cfg *SinkConfig, mem arrow.Allocator, workers int, fail func(string) error, tables ...*pipeline.Table) *unit {
 	t.Helper()
+	return openUnitWith(t, cfg, pipeline.SinkOptions{Allocator: mem, Workers: workers, Failpoint: fail}, tables...)
+}
+
+func openUnitWith(t testing.TB, cfg *SinkConfig, opt pipeline.SinkOptions, tables ...*pipeline.Table) *unit {
+	t.Helper()
 	u := &unit{store: newMemStore()}
 	s, err := Spec().New(t.Context(), cfg, testEnv{store: u.store})
 	if err != nil {
@@ -116,10 +121,9 @@ func openUnit(t testing.TB, cfg *SinkConfig, mem arrow.Allocator, workers int, f
 	for _, st := range u.binding.Tables {
 		rev[st.Name] = "r1"
 	}
-	u.writer, err = u.binding.Open(t.Context(), pipeline.SinkOptions{
-		Allocator: mem, Workers: workers, Slot: "slot", Revision: rev, DriveDate: "2026-03-02", Failpoint: fail,
-		Reject: func(b pipeline.BadRow) error { u.bad = append(u.bad, b); return nil },
-	})
+	opt.Slot, opt.Revision, opt.DriveDate = "slot", rev, "2026-03-02"
+	opt.Reject = func(b pipeline.BadRow) error { u.bad = append(u.bad, b); return nil }
+	u.writer, err = u.binding.Open(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,6 +125,10 @@ func float64Bytes(v []float64) []byte {
 
 // Bounds that were cut still are bounds.
 func TestTextBounds(t *testing.T) {
+	v := []byte(strings.Repeat("\x7fǅ", 22)) // cut behind a DEL, after which characters take two bytes
+	if hi := cutAbove(v, true); bytes.Compare(hi, v) < 0 || len(hi) > maxBound {
+		t.Errorf("bound %q", hi)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.Bool().Draw(t, "text")
 		var v []byte

@@ -30,11 +30,14 @@ type rows struct {
 	key    []int // columns to sort by
 	limits
 
+	spilled  []pipeline.SpillRef // come before chunks
+	file     pipeline.SpillFile  // that holds them
 	chunks   []arrow.Record
 	tail     []tailColumn
 	tailSize int64
 	n        int
 	size     int64
+	held     int64 // of size: in memory
 }
 
 // sortKey lists the columns by which the rows of a row group are sorted.
@@ -73,6 +76,7 @@ func (r *rows) add(rec arrow.Record, from, to int) (end int, full bool) {
 	s := size(from, end)
 	r.n += end - from
 	r.size += s
+	r.held += s
 	if end-from < smallRows {
 		r.addSmall(rec, from, end, s)
 	} else {
@@ -178,6 +182,9 @@ func (r *rows) take() (records, error) {
 	}
 	r.flushTail()
 	defer r.drop()
+	if err := r.unspill(); err != nil {
+		return nil, err
+	}
 	order, err := r.order()
 	if err != nil {
 		return nil, err
@@ -197,6 +204,41 @@ func (r *rows) take() (records, error) {
 		return nil, fmt.Errorf("sorting rows: %w", err)
 	}
 	return records{sorted}, nil
+}
+
+// spill moves the rows in memory to a file.
+func (r *rows) spill(f pipeline.SpillFile) error {
+	r.flushTail()
+	r.file = f
+	for len(r.chunks) > 0 {
+		ref, err := f.Write(r.chunks[0])
+		if err != nil {
+			return err
+		}
+		r.chunks[0].Release()
+		r.chunks = r.chunks[1:]
+		r.spilled = append(r.spilled, ref)
+	}
+	r.chunks, r.held = nil, 0
+	return nil
+}
+
+// unspill brings rows back that were moved to a file.
+func (r *rows) unspill() error {
+	if len(r.spilled) == 0 {
+		return nil
+	}
+	all := make([]arrow.Record, 0, len(r.spilled)+len(r.chunks))
+	for _, ref := range r.spilled {
+		rec, err := r.file.Read(r.mem, r.schema, ref)
+		if err != nil {
+			records(all).release()
+			return err
+		}
+		all = append(all, rec)
+	}
+	r.chunks = append(all, r.chunks...)
+	return nil
 }
 
 // order is how the rows are to be sorted, nil where they are.
@@ -246,7 +288,10 @@ func (r *rows) drop() {
 	for _, rec := range r.chunks {
 		rec.Release()
 	}
-	r.chunks, r.tail, r.tailSize, r.n, r.size = nil, nil, 0, 0, 0
+	for _, ref := range r.spilled {
+		r.file.Free(ref)
+	}
+	r.chunks, r.tail, r.tailSize, r.n, r.size, r.held, r.spilled = nil, nil, 0, 0, 0, 0, nil
 }
 
 // appendRows appends rows [from, to) of arr, which has the type of c.

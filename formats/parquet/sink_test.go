@@ -18,6 +18,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/column"
+	"github.com/drivemill/drivemill/pipeline/spill"
 )
 
 // Thousands of small tables wait in little memory and are encoded one by one.
@@ -72,8 +73,12 @@ func TestSinkDeterminism(t *testing.T) {
 	cfg.Partition = []pipeline.Text{{Value: "drive_date"}, {Value: "frame_id"}}
 	var want map[string][]byte
 	var files []pipeline.File
-	for _, run := range []struct{ batch, workers int }{{3000, 1}, {1, 1}, {64, 4}, {1500, 8}, {2999, 2}} {
-		u := openUnit(t, cfg, mem, run.workers, nil, table)
+	space := spill.NewSpace(t.TempDir(), 0)
+	for _, run := range []struct {
+		batch, workers int
+		memory         int64
+	}{{3000, 1, 0}, {1, 1, 0}, {64, 4, 0}, {1500, 8, 0}, {2999, 2, 0}, {1, 1, 1}, {7, 3, 2000}, {1500, 2, 9000}} {
+		u := openUnitWith(t, cfg, pipeline.SinkOptions{Allocator: mem, Workers: run.workers, Memory: run.memory, Spill: space}, table)
 		u.write(t, table, rec, run.batch)
 		u.finish(t)
 		if want == nil {
@@ -117,6 +122,9 @@ func TestSinkDeterminism(t *testing.T) {
 	}
 	if rows != 3000 {
 		t.Errorf("%d rows in all", rows)
+	}
+	if space.Total() < 100_000 {
+		t.Errorf("only %d bytes were spilled", space.Total())
 	}
 	if len(seen) != 3 || seen[noValue] == 0 || seen["a b/c=d"] == 0 {
 		t.Errorf("partitions %v", seen)

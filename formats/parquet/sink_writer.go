@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type sinkWriter struct {
 
 	parts     map[partitionID]*partition
 	last      *partition // where the row before went
+	held      int64      // bytes of rows that wait in memory
+	spill     pipeline.SpillFile
 	published bool
 
 	wg sync.WaitGroup
@@ -87,7 +90,56 @@ func (w *sinkWriter) Write(ctx context.Context, b *pipeline.Batch, acct *pipelin
 	if err := checkTypes(b.Table.Schema, b.Record); err != nil {
 		return err
 	}
-	return w.add(ctx, t, b.Record, 0, b.Rows())
+	if err := w.add(ctx, t, b.Record, 0, b.Rows()); err != nil {
+		return err
+	}
+	if w.opt.Memory > 0 && w.held > w.opt.Memory {
+		return w.relieve()
+	}
+	return nil
+}
+
+// relieve moves waiting rows out of memory, those of the partitions that have
+// most first, until half of what is allowed is free.
+func (w *sinkWriter) relieve() error {
+	if w.opt.Spill == nil {
+		return fmt.Errorf("rows of %d open partitions hold %d bytes, allowed are %d, and there is no place to spill to: give the run more memory, a spill directory, or fewer partitions: %w",
+			len(w.parts), w.held, w.opt.Memory, pipeline.ErrLimit)
+	}
+	if w.spill == nil {
+		var err error
+		if w.spill, err = w.opt.Spill.Open(); err != nil {
+			return err
+		}
+	}
+	parts := make([]*partition, 0, len(w.parts))
+	for _, p := range w.parts {
+		if p.rows.held > 0 {
+			parts = append(parts, p)
+		}
+	}
+	slices.SortFunc(parts, func(a, b *partition) int { return cmp.Compare(b.rows.held, a.rows.held) })
+	for _, p := range parts {
+		if w.held <= w.opt.Memory/2 {
+			break
+		}
+		was := p.rows.held
+		if err := p.rows.spill(w.spill); err != nil {
+			return fmt.Errorf("table %s: %w", p.table.name, err)
+		}
+		w.held -= was
+	}
+	return nil
+}
+
+// forget gives the space of spilled rows back, when no worker reads them.
+func (w *sinkWriter) forget() error {
+	if w.spill == nil {
+		return nil
+	}
+	f := w.spill
+	w.spill = nil
+	return f.Close()
 }
 
 // add puts rows [from, to) where they belong.
@@ -97,7 +149,10 @@ func (w *sinkWriter) add(ctx context.Context, t *lakeTable, rec arrow.Record, fr
 		p := w.partition(t, rec, from)
 		for from < end {
 			var full bool
-			if from, full = p.rows.add(rec, from, end); full {
+			before := p.rows.held
+			from, full = p.rows.add(rec, from, end)
+			w.held += p.rows.held - before
+			if full {
 				if err := w.cut(ctx, p); err != nil {
 					return err
 				}
@@ -140,6 +195,7 @@ func (w *sinkWriter) cut(ctx context.Context, p *partition) error {
 	if p.file == nil {
 		p.file = w.newFile(ctx, p)
 	}
+	w.held -= p.rows.held
 	recs, err := p.rows.take()
 	if err != nil {
 		w.pool.release()
@@ -262,6 +318,9 @@ func (w *sinkWriter) Finish(ctx context.Context, _ *pipeline.Account) ([]pipelin
 	if err != nil {
 		return nil, err
 	}
+	if err := w.forget(); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(w.files, func(a, b *lakeFile) int { return strings.Compare(a.key, b.key) })
 	out := make([]pipeline.File, len(w.files))
 	for i, f := range w.files {
@@ -307,7 +366,7 @@ func (w *sinkWriter) Abort(ctx context.Context) error {
 	}
 	clear(w.parts)
 	w.last = nil
-	var errs []error
+	errs := []error{w.forget()}
 	for _, f := range w.files {
 		if f.object != nil {
 			if err := f.object.Abort(ctx); err != nil {

@@ -47,6 +47,24 @@ func New(encodings ...message.Encoding) pipeline.Format {
 	return Format{encodings: encodings}
 }
 
+// Cut implements pipeline.Cutter, by the index of chunks.
+func (Format) Cut(d *pipeline.Description, size int64) ([]int64, string) {
+	rec, ok := d.Index.(*recording)
+	if !ok || !rec.indexed {
+		return nil, "it has no index"
+	}
+	var blocks []message.Extent
+	for _, c := range rec.chunks {
+		if !c.counted {
+			return nil, "its index does not tell the times of all chunks"
+		}
+		if c.messages > 0 {
+			blocks = append(blocks, message.Extent{From: c.start, To: c.end, Bytes: max(c.dataLen, c.next-c.off, 0)})
+		}
+	}
+	return message.Cut(blocks, size), ""
+}
+
 // Name implements pipeline.Format.
 func (Format) Name() string { return Name }
 

@@ -273,7 +273,7 @@ func (b *dbBlock) messages() int64 {
 func (db *database) scan(ctx context.Context, file *sqlite.File, target int) error {
 	w := newDBWalker(db, file, target)
 	defer w.Close()
-	w.headOnly = db.columns.data > db.columns.topic && db.columns.data > db.columns.time
+	w.headOnly = db.headFirst()
 	for i, t := range db.topics {
 		w.channels.set(t.id, int32(i))
 	}
@@ -301,6 +301,12 @@ func (db *database) scan(ctx context.Context, file *sqlite.File, target int) err
 	}
 	db.zipped = db.zipped && ordinal > 0
 	return nil
+}
+
+// headFirst reports whether the data of a message come after its topic and
+// time.
+func (db *database) headFirst() bool {
+	return db.columns.data > db.columns.topic && db.columns.data > db.columns.time
 }
 
 // tally sums up a block, the messages of which have the given sizes.

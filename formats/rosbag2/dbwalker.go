@@ -37,6 +37,9 @@ type dbWalker struct {
 	lost            int64                  // bytes to be told with the first block
 	later           []message.BlockProblem // the same
 
+	latched    *message.Latched
+	candidates []int // blocks that may hold a last row before the range
+
 	planned bool // steps are all there is; their damage is known
 	steps   []dbStep
 	next    int
@@ -57,6 +60,7 @@ type dbStep struct {
 
 // dbScratch is the walker's state of a block.
 type dbScratch struct {
+	block    int // of database.blocks, where planned
 	payloads []payload
 	bad      []badPayload
 	sizes    []int64 // of messages, where headOnly
@@ -85,7 +89,7 @@ func newDBWalker(db *database, file *sqlite.File, target int) *dbWalker {
 		if errors.Is(d.Err, pipeline.ErrTruncated) {
 			d.Bytes = 0 // counted with what the file lacks
 		}
-		w.tell("bad_page", d.Offset, d.Bytes, "%v", d.Err)
+		w.tell("bad_page", d.Offset, d.Bytes, "%v; the records behind it are numbered as if it held none", d.Err)
 	}
 	return w
 }
@@ -103,9 +107,10 @@ func (w *dbWalker) tell(kind string, off, lost int64, format string, args ...any
 // engine's channel of each topic, wanted whether it is selected; nil: all are.
 func (w *dbWalker) plan(sel pipeline.Selection, channelOf []int32, wanted []bool) {
 	w.planned = true
+	w.findCandidates(channelOf)
 	var skip []int
 	for i := range w.db.blocks {
-		if !w.wants(&w.db.blocks[i], sel, channelOf, wanted) {
+		if !w.wants(&w.db.blocks[i], sel, channelOf, wanted) && !slices.Contains(w.candidates, i) {
 			skip = append(skip, i)
 			continue
 		}
@@ -194,6 +199,7 @@ func (w *dbWalker) Fetch(ctx context.Context, b *message.Block) error {
 	}
 	x := &w.db.blocks[st.block]
 	b.Ordinal = x.first
+	sc.block = st.block
 	w.rowing = false
 	if err := w.cursor.Seek(ctx, x.place); err != nil {
 		return err
@@ -301,6 +307,9 @@ func (w *dbWalker) overflow(ctx context.Context, b *message.Block, local payload
 // Unpack lists the messages of a block.
 func (w *dbWalker) Unpack(_ context.Context, b *message.Block) error {
 	w.list(b)
+	if w.planned {
+		b.Keep = w.latched.Keep(b.Scratch.(*dbScratch).block, b.Keep)
+	}
 	return nil
 }
 

@@ -21,52 +21,43 @@ const (
 	maxDefinitionFile  = 1 << 20
 )
 
-// loadDefinitions reads a folder of definitions.
-func loadDefinitions(ctx context.Context, env pipeline.Env, uri string) (*rosmsg.Library, error) {
-	st, err := env.OpenStore(ctx, uri)
+// loadDefinitions reads a folder of definitions. While nothing may be read, the
+// error wraps pipeline.ErrNotLoaded.
+func loadDefinitions(ctx context.Context, env pipeline.Env, folder pipeline.Text) (*rosmsg.Library, error) {
+	st, err := env.OpenStore(ctx, folder.Value)
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
+	var files []pipeline.Object
 	err = st.List(ctx, "", func(o pipeline.Object) error {
-		switch path.Ext(o.Key) {
-		case ".msg", ".srv", ".idl":
-		default:
+		if !rosmsg.IsDefinition(o.Key) {
 			return nil
 		}
-		if o.Size > maxDefinitionFile || len(keys) == maxDefinitionFiles {
-			return fmt.Errorf("%s: %d bytes, file %d of the folder: %w", o.URI, o.Size, len(keys)+1, pipeline.ErrLimit)
+		if o.Size > maxDefinitionFile || len(files) == maxDefinitionFiles {
+			return fmt.Errorf("%s: %d bytes, file %d of the folder: %w", o.URI, o.Size, len(files)+1, pipeline.ErrLimit)
 		}
-		keys = append(keys, o.Key)
+		files = append(files, o)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	// What tools make of a .msg or .srv comes after it.
-	slices.SortStableFunc(keys, func(a, b string) int { return strings.Compare(order(a)+a, order(b)+b) })
 	lib := &rosmsg.Library{}
-	for _, key := range keys {
-		text, err := st.Get(ctx, key)
+	for _, o := range files {
+		at := folder
+		at.Value = strings.TrimRight(folder.Value, "/") + "/" + o.Key
+		file, err := env.LoadFile(ctx, at)
 		if err == nil {
-			err = lib.Add(path.Base(strings.TrimRight(uri, "/")), key, text, nil)
+			err = lib.Add(path.Base(strings.TrimRight(folder.Value, "/")), o.Key, file.Data)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	if lib.Len() == 0 {
-		return nil, fmt.Errorf("no .msg or .srv file lies in %s: %w", uri, pipeline.ErrNotFound)
+		return nil, fmt.Errorf("no .msg, .srv, .action or .idl file lies in %s: %w", folder.Value, pipeline.ErrNotFound)
 	}
 	return lib, nil
-}
-
-// order puts .idl files last.
-func order(key string) string {
-	if path.Ext(key) == ".idl" {
-		return "1"
-	}
-	return "0"
 }
 
 // definition is what a recording tells of a message type.
@@ -137,23 +128,18 @@ func (r *resolver) layout(d definition) *resolved {
 		}
 		x.kind, x.detail = "bad_schema", fmt.Sprintf("%s: %v", d.typ, err)
 	}
-	text, err := r.f.supplied.Over(r.builtin).Definition(d.typ)
+	encoding, text, err := r.f.supplied.Over(r.builtin).Definition(d.typ)
 	if errors.Is(err, pipeline.ErrNotFound) {
 		if x.kind == "" {
 			x.kind, x.detail = "no_schema", fmt.Sprintf("the recording holds no definition of %s; set definitions to a folder that does", d.typ)
 		}
-		if r.f.supplied != nil {
-			if _, err := r.f.supplied.Definition(d.typ); err != nil {
-				x.detail += fmt.Sprintf(" (%v)", err)
-			}
-		}
 		return x
 	}
 	if err == nil {
-		x.layout, err = enc.Parse(message.Schema{Name: d.typ, Encoding: "ros2msg", Data: text})
+		x.layout, err = enc.Parse(message.Schema{Name: d.typ, Encoding: encoding, Data: text})
 	}
 	x.source = "built-in " + r.release
-	if _, e := r.f.supplied.Definition(d.typ); e == nil {
+	if _, _, e := r.f.supplied.Definition(d.typ); e == nil {
 		x.source = fromSupplied
 	}
 	if err != nil {

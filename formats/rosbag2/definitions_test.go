@@ -42,26 +42,32 @@ func TestDefinitions(t *testing.T) {
 		if p := r.has("no_schema"); p == nil || !strings.Contains(p.Detail, "my_msgs/msg/Outer") || !r.d.Tables[0].Raw || len(r.rows) != 1 {
 			t.Errorf("rows %+v, problems %+v", r.rows, r.problems)
 		}
-		dir := t.TempDir()
-		for name, text := range map[string]string{"my_msgs/msg/Outer.msg": "Inner inner", "my_msgs/msg/Inner.msg": "std_msgs/String text", "my_msgs/CMakeLists.txt": "x"} {
-			at := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		made, err := FormatSpec(cdr.Encoding{}).Configure(t.Context(), &Config{Definitions: pipeline.Text{Value: dir}}, stores{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		format := made.(*Format)
+		format := supplied(t, map[string]string{"my_msgs/msg/Outer.msg": "Inner inner", "my_msgs/msg/Inner.msg": "std_msgs/String text", "my_msgs/CMakeLists.txt": "x"})
 		r = readWith(t, format, bag(t, map[string][]byte{"x_0.db3": d.Bytes()}), pipeline.Selection{}, pipeline.DecodeOptions{})
 		if len(r.rows) != 1 || !strings.HasSuffix(r.rows[0].cells, "inner.text.data=inner") || r.d.Tables[0].Table.Attributes["definition_source"] != fromSupplied {
 			t.Errorf("rows %+v, problems %+v", r.rows, r.problems)
 		}
 		if known, err := format.KnownTable("my_msgs/msg/Outer"); err != nil || known.Column("inner.text.data") < 0 {
+			t.Errorf("known table %v, %v", known, err)
+		}
+	})
+	t.Run("23, 24 definitions of the user in IDL", func(t *testing.T) {
+		format := supplied(t, map[string]string{
+			"my_msgs/msg/Outer.idl": "#include \"my_msgs/msg/Inner.idl\"\n#include \"my_msgs/msg/Plain.idl\"\nmodule my_msgs { module msg {\n" +
+				"enum State { OFF, ON };\nunion Either switch (uint8) { case 1: uint32 whole; case 2: float part; };\n" +
+				"struct Outer { State state; Either either; @optional uint16 maybe; my_msgs::msg::Inner inner; my_msgs::msg::Plain plain; }; }; };",
+			"my_msgs/msg/Inner.idl":    "module my_msgs { module msg { struct Inner { string text; }; }; };",
+			"my_msgs/msg/Plain.msg":    "uint8 n",
+			"my_msgs/action/Go.action": "int32 way\n---\nbool there\n---\nInner left",
+		})
+		b := []byte{0, 7, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0} // CDR2: state, either, no maybe
+		b = append(b, 0, 0, 0, 3, 0, 0, 0, 'h', 'i', 0, 5)
+		d := &bagtest.DB{Topics: []bagtest.Topic{{Name: "/x", Type: "my_msgs/msg/Outer"}}, Messages: []bagtest.Message{{Time: 5, Data: b}}}
+		r := readWith(t, format, bag(t, map[string][]byte{"x_0.db3": d.Bytes()}), pipeline.Selection{}, pipeline.DecodeOptions{})
+		if want := "state=1 state_label=ON either._d=1 either.whole=9 either.part=(null) maybe=(null) inner.text=hi plain.n=5"; len(r.rows) != 1 || !strings.HasSuffix(r.rows[0].cells, want) {
+			t.Errorf("rows %+v, problems %+v", r.rows, r.problems)
+		}
+		if known, err := format.KnownTable("my_msgs/action/Go_FeedbackMessage"); err != nil || known.Column("feedback.left.text") < 0 || known.Column("goal_id.uuid") < 0 {
 			t.Errorf("known table %v, %v", known, err)
 		}
 	})
@@ -83,8 +89,11 @@ func TestDefinitions(t *testing.T) {
 	})
 }
 
-// stores is an environment without side tables.
-type stores struct{ pipeline.Env }
+// stores is an environment without side tables, which loads files unless dry.
+type stores struct {
+	pipeline.Env
+	dry bool
+}
 
 func (stores) OpenStore(ctx context.Context, uri string) (pipeline.Store, error) {
 	return store.Open(ctx, uri)
@@ -92,6 +101,37 @@ func (stores) OpenStore(ctx context.Context, uri string) (pipeline.Store, error)
 
 func (stores) LoadTable(context.Context, pipeline.Text) (*pipeline.SideTable, error) {
 	return nil, pipeline.ErrNotLoaded
+}
+
+func (s stores) LoadFile(ctx context.Context, uri pipeline.Text) (*pipeline.SideFile, error) {
+	if s.dry {
+		return nil, pipeline.ErrNotLoaded
+	}
+	data, err := os.ReadFile(uri.Value)
+	return &pipeline.SideFile{URI: uri.Value, Data: data}, err
+}
+
+// supplied is the format with definitions given as files.
+func supplied(t *testing.T, files map[string]string) *Format {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, err := FormatSpec(cdr.Encoding{}).Configure(t.Context(), &Config{Definitions: pipeline.Text{Value: dir}}, stores{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FormatSpec().Configure(t.Context(), &Config{Definitions: pipeline.Text{Value: dir}}, stores{dry: true}); !errors.Is(err, pipeline.ErrNotLoaded) {
+		t.Errorf("while validating: %v", err)
+	}
+	return made.(*Format)
 }
 
 // withDefinitions is the format with a folder of definitions.
@@ -110,7 +150,7 @@ func withDefinitions(t testing.TB, dir string) *Format {
 		if err != nil {
 			return err
 		}
-		return lib.Add(filepath.Base(dir), filepath.ToSlash(rel), text, nil)
+		return lib.Add(filepath.Base(dir), filepath.ToSlash(rel), text)
 	})
 	if err != nil {
 		t.Fatal(err)

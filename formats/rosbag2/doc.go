@@ -33,9 +33,20 @@
 //
 // Definitions are those of the recording; where it holds none, or one that does
 // not parse, those of the folder that the setting definitions names, else those
-// built in for the recording's distribution. Which were used is told in the
+// built in for the recording's distribution. The folder has .msg, .srv, .action
+// and .idl files, one for each type; what an .idl file uses must be among the
+// files that it includes. Which were used is told in the
 // details and in the attribute definition_source. Messages in another format than
 // cdr, or of unknown types, are kept as bytes.
+//
+// The last row before a range of time of latched topics (durability
+// transient_local) is looked for in all files, and comes once. Databases that may
+// hold it are walked over for that, without the bytes on pages of their own.
+//
+// A page of table messages that cannot be read costs its rows, or where it is
+// not a leaf those of all leaves below it. How many these were is not known:
+// the ordinals of records behind it are less by their number, as the problem
+// bad_page says.
 //
 // Files compressed as a whole are unpacked while they are read: into memory up
 // to 8 MiB, otherwise into a temporary file (setting spill_dir), never beside the

@@ -22,7 +22,7 @@ func text(s string) []byte {
 }
 
 func pack(data []byte) []byte {
-	w, err := zstd.NewWriter(nil)
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		panic(err)
 	}

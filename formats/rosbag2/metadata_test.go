@@ -172,7 +172,7 @@ func TestMetadata(t *testing.T) {
 	})
 }
 
-func TestQoS(t *testing.T) { // checklist 19
+func Test19QoS(t *testing.T) {
 	ints := "- history: 3\n  depth: 0\n  reliability: 1\n  durability: 2\n  deadline:\n    sec: 2147483647\n    nsec: 4294967295\n  lifespan:\n    sec: 9223372036\n    nsec: 854775807\n  liveliness: 1\n  liveliness_lease_duration:\n    sec: 2147483647\n    nsec: 2147483647\n"
 	names := "- history: unknown\n  depth: 0\n  reliability: reliable\n  durability: volatile\n  deadline:\n    sec: 1\n    nsec: 5\n"
 	for in, want := range map[string]string{

@@ -2,6 +2,7 @@ package rosbag2
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -63,6 +64,16 @@ func qosJSON(n *yaml.Node) string {
 		return text
 	}
 	return string(out)
+}
+
+// isLatched reports whether profiles, as qosJSON returns them, have a publisher
+// whose last message late subscribers are sent.
+func isLatched(qos string) bool {
+	var profiles []map[string]string
+	if json.Unmarshal([]byte(qos), &profiles) != nil {
+		return false
+	}
+	return slices.ContainsFunc(profiles, func(p map[string]string) bool { return p["durability"] == "transient_local" })
 }
 
 func qosName(key, value string) string {

@@ -18,7 +18,7 @@ const Name = "rosbag2"
 
 // Config is the settings of the format.
 type Config struct {
-	Definitions pipeline.Text `yaml:"definitions" doc:"folder of message definitions, <package>/msg/<Type>.msg, for recordings that hold none"`
+	Definitions pipeline.Text `yaml:"definitions" doc:"folder of message definitions, <package>/msg/<Type>.msg or .idl, <package>/srv/<Service>.srv and <package>/action/<Action>.action, for recordings that hold none"`
 	SpillDir    string        `yaml:"spill_dir" doc:"folder for storage files compressed as a whole, which are unpacked there while they are read; default: the system's for temporary files"`
 }
 
@@ -29,7 +29,7 @@ func FormatSpec(encodings ...message.Encoding) pipeline.FormatSpec {
 		Summary: "ROS 2 recordings (rosbag2)",
 		Doc: "A recording is a folder with metadata.yaml and one or several storage files, or storage files alone: SQLite databases (.db3) in all four layouts of tables, " +
 			"MCAP, and either compressed with zstd by file or by message. Split files are one recording. Databases are read page by page where they lie; a write-ahead log " +
-			"or journal beside one is reported, not replayed. Messages in cdr become columns, by the definitions in the recording, else by those of the folder `definitions`, " +
+			"or journal beside one is reported, not replayed. Messages in cdr become columns, by the definitions in the recording, else by those of the folder `definitions` (.msg, .srv, .action and .idl files), " +
 			"else by those built in for the ROS distribution of the recording; other messages are kept as bytes in the column data.",
 		Extensions: []string{"db3", "db3.zstd", "mcap.zstd"},
 		Behaviour:  1,
@@ -92,9 +92,9 @@ func configure(ctx context.Context, c *Config, env pipeline.Env, encodings []mes
 	if c.Definitions.Value == "" {
 		return f, nil
 	}
-	lib, err := loadDefinitions(ctx, env, c.Definitions.Value)
+	lib, err := loadDefinitions(ctx, env, c.Definitions)
 	if err != nil {
-		if ctxErr(err) || pipeline.IsTransient(err) {
+		if ctxErr(err) || errors.Is(err, pipeline.ErrNotLoaded) || pipeline.IsTransient(err) {
 			return nil, err
 		}
 		return nil, c.Definitions.Issuef(0, "%v", err)
@@ -176,9 +176,9 @@ func (f *Format) Open(ctx context.Context, src pipeline.Source, d *pipeline.Desc
 // in. Times of publication and sequence numbers, which only MCAP storage has,
 // are not among its columns.
 func (f *Format) KnownTable(typeName string) (*pipeline.Table, error) {
-	if text, err := f.supplied.Definition(typeName); err == nil {
+	if encoding, text, err := f.supplied.Definition(typeName); err == nil {
 		if enc := f.encodings["cdr"]; enc != nil {
-			l, err := enc.Parse(message.Schema{Name: typeName, Encoding: "ros2msg", Data: text})
+			l, err := enc.Parse(message.Schema{Name: typeName, Encoding: encoding, Data: text})
 			if err != nil {
 				return nil, err
 			}

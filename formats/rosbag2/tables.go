@@ -167,6 +167,7 @@ func (t *tabler) table(topic string, def definition, rihs, qos string) (int, err
 	hash := def.hash()
 	key := tableKey{topic, hash}
 	if at, ok := t.keys[key]; ok {
+		t.d.Tables[at].Latched = t.d.Tables[at].Latched || isLatched(qos)
 		return at, nil
 	}
 	name := topic
@@ -203,7 +204,7 @@ func (t *tabler) table(topic string, def definition, rihs, qos string) (int, err
 	t.indexed = append(t.indexed, true)
 	t.rec.tables = append(t.rec.tables, m)
 	t.d.Tables = append(t.d.Tables, pipeline.TableInfo{
-		Table: m.Table, Bytes: -1, Encoding: def.format, SchemaName: def.typ, Raw: layout == nil,
+		Table: m.Table, Bytes: -1, Encoding: def.format, SchemaName: def.typ, Raw: layout == nil, Latched: isLatched(qos),
 	})
 	return at, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/drivemill/drivemill/formats/mcap"
@@ -18,6 +19,9 @@ type partWalker interface {
 	message.Walker
 	// NextStart is, in LogOrder, the first log time of the next block.
 	NextStart() int64
+	// FindLatched finds the last rows before the range of latched tables in
+	// the file. It is called before Fetch.
+	FindLatched(ctx context.Context) (*message.Latched, error)
 }
 
 // walker hands the blocks of all storage files to an engine: one file after
@@ -29,6 +33,7 @@ type walker struct {
 	sel     pipeline.Selection
 	wanted  []bool // by channel; nil: all
 	zstd    inflater
+	latched *message.Latched // rows before the range that are still to be found, or nil
 
 	current int // part, in StorageOrder
 	mu      sync.Mutex
@@ -47,6 +52,7 @@ type openPart struct {
 
 func newWalker(f *Format, rec *recording, src pipeline.Source, sel pipeline.Selection) *walker {
 	w := &walker{f: f, rec: rec, sources: pipeline.Parts(src), sel: sel, open: make([]*openPart, len(rec.parts)), byPart: make(map[int]int)}
+	w.latched = message.NewLatched(rec.tables, rec.tableOf, sel)
 	w.zstd.limit = f.Limits.message()
 	for i, p := range rec.parts {
 		w.byPart[p.object] = i
@@ -64,9 +70,12 @@ func newWalker(f *Format, rec *recording, src pipeline.Source, sel pipeline.Sele
 	return w
 }
 
-// openAll opens all parts, for LogOrder.
+// openAll opens all parts that are not open.
 func (w *walker) openAll(ctx context.Context) error {
 	for i := range w.rec.parts {
+		if w.open[i] != nil {
+			continue
+		}
 		if err := w.openPart(ctx, i); err != nil {
 			return err
 		}
@@ -108,23 +117,26 @@ func (w *walker) openPart(ctx context.Context, i int) error {
 	return nil
 }
 
-// openDB opens a database. LogOrder needs to know when each block begins.
+// openDB opens a database. LogOrder needs to know when each block begins, and
+// the last rows before a range where they may lie.
 func (w *walker) openDB(ctx context.Context, p *part, src pipeline.Source) (partWalker, error) {
 	file, err := sqlite.Open(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	db := p.db
-	if w.sel.Order == pipeline.LogOrder && !db.scanned {
+	latched := message.NewLatched(w.rec.tables, w.rec.tableOf, w.sel)
+	if !db.scanned && (w.sel.Order == pipeline.LogOrder || p.wantsLatched(latched, w.sel)) {
 		c := *db
 		db = &c
-		db.problems = nil
+		db.problems, db.topics = nil, slices.Clone(db.topics)
 		if err := db.scan(ctx, file, w.f.block); err != nil {
 			return nil, err
 		}
 	}
 	x := newDBWalker(db, file, w.f.block)
 	x.channels, x.lost, x.inner = p.db.channel, db.lost, p.inner
+	x.latched = latched
 	if db.scanned {
 		channelOf := make([]int32, len(db.topics))
 		for i, t := range db.topics {
@@ -147,6 +159,9 @@ func (w *dbWalker) tellLater(problems []pipeline.Problem) {
 
 // Fetch reads the next block.
 func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
+	if err := w.settleLatched(ctx); err != nil {
+		return err
+	}
 	for {
 		i := w.choose()
 		if i < 0 {
@@ -271,7 +286,7 @@ func (w *walker) inflate(b *message.Block, inBuffer bool) {
 		switch {
 		case len(old) > 0 && old[0].Record == uint32(i):
 			bad = append(bad, old[0])
-		case !w.wants(r):
+		case !w.wants(r) && !slices.Contains(b.Keep, uint32(i)):
 			data = data[:0]
 		case isZstd(data):
 			var err error

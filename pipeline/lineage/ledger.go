@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -193,6 +194,18 @@ func (l *Ledger) Check() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", pipeline.ErrLedger, strings.Join(bad, "; "))
+}
+
+// Compact takes out what says nothing: edges that no row went over, and tables
+// of outputs that got no rows and have no files. A database of thousands of
+// messages announces a table for each, of which a drive has a few. A ledger
+// that balances does so afterwards; Check comes first, because a row that should
+// have gone over an edge and did not is seen in what is taken out.
+func (l *Ledger) Compact() {
+	l.Edges = slices.DeleteFunc(l.Edges, func(e EdgeEntry) bool { return e.Sent == 0 && e.Received == 0 })
+	l.Sinks = slices.DeleteFunc(l.Sinks, func(s SinkEntry) bool {
+		return s.Received == 0 && s.Written == 0 && s.Files == 0 && len(s.Rejected) == 0
+	})
 }
 
 func sortedKeys[V any](m map[string]V) []string {

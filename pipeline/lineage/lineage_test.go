@@ -111,3 +111,22 @@ func TestEventsAreValid(t *testing.T) {
 		validator.Check(t, b)
 	}
 }
+
+func TestCompact(t *testing.T) {
+	l := Ledger{
+		Sources: []SourceEntry{{Input: "in", Table: "a", Found: 2, Decoded: 2}, {Input: "in", Table: "empty"}},
+		Edges:   []EdgeEntry{{From: "in", To: "out", Table: "a", Sent: 2, Received: 2}, {From: "in", To: "out", Table: "empty"}},
+		Sinks:   []SinkEntry{{Sink: "out", Table: "a", Received: 2, Written: 1, Files: 1, Rejected: map[string]int64{"bad": 1}}, {Sink: "out", Table: "empty"}},
+	}
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	before := l.Totals()
+	l.Compact()
+	if err := l.Check(); err != nil || l.Totals() != before {
+		t.Errorf("%v, %+v", err, l.Totals())
+	}
+	if len(l.Edges) != 1 || len(l.Sinks) != 1 || len(l.Sources) != 2 {
+		t.Errorf("%+v", l)
+	}
+}

@@ -98,6 +98,7 @@ type Problem struct {
 	Table  string `json:"table,omitempty"`
 	Offset *int64 `json:"offset,omitempty"`
 	Detail string `json:"detail"`
+	Rows   int64  `json:"rows,omitempty"`
 	Loses  bool   `json:"loses,omitempty"`
 }
 

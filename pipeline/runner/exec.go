@@ -35,6 +35,7 @@ type execution struct {
 	merging bool
 	// sourceGauges count what the inputs do, in the order of bound.Sources.
 	sourceGauges []observe.Gauge
+	flow         *flow
 }
 
 // edge is one connection of the graph. The sender's half of a count is only
@@ -61,7 +62,8 @@ func (e *edge) index(t *pipeline.Table) int {
 type delivery struct {
 	edge *edge
 	el   pipeline.Element
-	done bool // the producer has ended
+	size int64 // of the batch, about
+	done bool  // the producer has ended
 }
 
 // nodeRun is a stage or sink at work.
@@ -105,6 +107,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 		// Nobody receives it: the rows would be gone without a trace.
 		return fmt.Errorf("stage %s: %d rows of table %s, which it did not announce: %w", x.nodes[producer].Name, b.Rows(), b.Table.Name, pipeline.ErrSchema)
 	}
+	size := memory(b)
 	for _, e := range edges {
 		i := e.index(b.Table)
 		if i < 0 {
@@ -113,7 +116,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 		own := *b
 		own.Retain()
 		n := int64(own.Rows())
-		if err := x.deliver(producer, e, delivery{edge: e, el: pipeline.Element{Batch: &own}}); err != nil {
+		if err := x.deliver(producer, e, delivery{edge: e, el: pipeline.Element{Batch: &own}, size: size}); err != nil {
 			own.Release()
 			return err
 		}
@@ -133,7 +136,7 @@ func (x *execution) finish(producer int) {
 
 // newExecution wires the nodes of a bound graph.
 func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator, workers int, reject func(producer string) func(pipeline.BadRow) error) *execution {
-	x := &execution{bound: bound, alloc: alloc, outs: make(map[int][]*edge), sourceGauges: make([]observe.Gauge, len(bound.Sources)), announced: make(map[int]map[*pipeline.Table]bool)}
+	x := &execution{bound: bound, alloc: alloc, flow: newFlow(0), sourceGauges: make([]observe.Gauge, len(bound.Sources)), outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	for i, bn := range bound.Nodes {
 		n := &nodeRun{BoundNode: bn, exec: x, id: i, in: make(chan delivery, edgeDepth), workers: max(workers, 1),
@@ -222,6 +225,7 @@ func (n *nodeRun) receive() (delivery, bool, error) {
 			n.producers--
 			continue
 		}
+		n.exec.flow.remove(d.size)
 		if b := d.el.Batch; b != nil {
 			d.edge.received[d.edge.index(b.Table)] += int64(b.Rows())
 			n.gauge.Batch(int64(b.Rows()), batchBytes(b))

@@ -74,15 +74,22 @@ func (r *Runner) Finish(ctx context.Context, m *Manifest, limits config.Limits) 
 		return nil, err
 	}
 	r.RunInfo = m.Run
-	rep, commits, slots, err := r.judge(ctx, m)
+	rep, commits, units, err := r.judge(ctx, m)
 	if err != nil {
 		return nil, err
+	}
+	slots := make(map[string]bool)
+	for _, u := range units {
+		slots[u.Slot] = true
 	}
 	rep.Broken = broken(limits, rep)
 	for _, l := range r.lakes {
 		if _, err := l.sweep(ctx, slots, r.failpoint); err != nil {
 			return rep, fmt.Errorf("settling %s: %w", l.root, err)
 		}
+	}
+	if err := r.settleSlices(ctx, units); err != nil {
+		return rep, err
 	}
 	if rep.Success() {
 		sum := &Summary{}
@@ -149,22 +156,20 @@ func (r *Runner) mark(ctx context.Context, rep *Report) error {
 }
 
 // judge finds out what became of the units.
-func (r *Runner) judge(ctx context.Context, m *Manifest) (*Report, []*lineage.Commit, map[string]bool, error) {
+func (r *Runner) judge(ctx context.Context, m *Manifest) (*Report, []*lineage.Commit, []*Unit, error) {
 	home := r.lakes[0]
 	rep := &Report{RunID: m.RunID, Name: m.Name, Pipeline: m.Run.Job, Units: m.Units, Before: m.Done, Failed: []FailedUnit{}, Missing: []string{}, Tables: make(map[string]TableTotals)}
 	ends, err := r.readEnds(ctx, m.RunID)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	slots := make(map[string]bool)
+	var all []*Unit
 	if m.DoneKey != "" {
 		done, err := r.readUnits(ctx, home, m.DoneKey)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		for _, u := range done {
-			slots[u.Slot] = true
-		}
+		all = append(all, done...)
 	}
 	var keys []placedKey
 	var failed []*Unit
@@ -173,8 +178,8 @@ func (r *Runner) judge(ctx context.Context, m *Manifest) (*Report, []*lineage.Co
 		if err != nil {
 			return nil, nil, nil, err
 		}
+		all = append(all, units...)
 		for _, u := range units {
-			slots[u.Slot] = true
 			done := true
 			var own []placedKey
 			for _, l := range r.lakes {
@@ -226,7 +231,7 @@ func (r *Runner) judge(ctx context.Context, m *Manifest) (*Report, []*lineage.Co
 		rep.Failed = append(rep.Failed, FailedUnit{Unit: u.Name, Slot: u.Slot, Error: end.Error})
 	}
 	rep.Ended = len(rep.Missing) == 0
-	return rep, commits, slots, nil
+	return rep, commits, all, nil
 }
 
 // placedKey is a commit record of a lake.

@@ -88,6 +88,7 @@ func (x *execution) observed() []observe.Node {
 
 // deliver sends to a consumer, and notes how long nobody took it.
 func (x *execution) deliver(producer int, e *edge, d delivery) error {
+	x.flow.add(d.size)
 	select {
 	case e.consumer.in <- d:
 		return nil
@@ -99,6 +100,7 @@ func (x *execution) deliver(producer int, e *edge, d delivery) error {
 	case e.consumer.in <- d:
 		return nil
 	case <-x.ctx.Done():
+		x.flow.remove(d.size)
 		return context.Cause(x.ctx)
 	}
 }

@@ -32,7 +32,7 @@ type Garbage struct {
 
 // lakeFile ends the key of what a unit writes: slot, revision and part, or the
 // number of an object in a directory of slot and revision.
-var lakeFile = regexp.MustCompile(`(^|/)[0-9a-f]{16}-[0-9a-f]{12}(-[0-9]{5}\.(parquet|mp4)|/[0-9]{12}\.(png|jpg))$`)
+var lakeFile = regexp.MustCompile(`(^|/)[0-9a-f]{16}([0-9a-f]{8})?-[0-9a-f]{12}(-[0-9]{5}\.(parquet|mp4)|/[0-9]{12}\.(png|jpg))$`)
 
 // refersTo reports whether one of keys is key, or the directory it lies in.
 func refersTo(keys map[string]bool, key string) bool {

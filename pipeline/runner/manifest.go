@@ -39,6 +39,8 @@ type Manifest struct {
 	Done   int     `json:"done"`  // found done while planning
 	Bytes  int64   `json:"bytes"` // of the units to run
 	Shards []Shard `json:"shards"`
+	// Wholes are large recordings that could not be cut into slices, and why.
+	Wholes []Whole `json:"not_cut,omitempty"`
 	// DoneKey lists the units found done.
 	DoneKey string `json:"done_key,omitempty"`
 }
@@ -87,6 +89,7 @@ type plannedUnit struct {
 	Name       string             `json:"name"`
 	Slot       string             `json:"slot"`
 	Revision   string             `json:"revision"`
+	Slice      *Slice             `json:"slice,omitempty"`
 	Recordings []plannedRecording `json:"recordings,omitempty"`
 }
 
@@ -125,7 +128,7 @@ func (r *Runner) Plan(ctx context.Context, opt PlanOptions) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Layout: 1, RunID: r.RunInfo.RunID, Name: opt.Name, Pipeline: r.Graph.Pipeline.Normalised(), Plan: r.Graph.PlanFingerprint(),
-		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}}
+		Binary: r.Binary, Run: r.RunInfo, Units: len(todo), Done: len(sum.Units) - len(todo), Shards: []Shard{}, Wholes: r.Wholes}
 	for i, part := range divide(todo, opt) {
 		s := Shard{Units: len(part)}
 		for _, u := range part {
@@ -232,7 +235,7 @@ func (r *Runner) writeUnits(ctx context.Context, l *lake, name string, units []*
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	for _, u := range units {
-		p := plannedUnit{Name: u.Name, Slot: u.Slot, Revision: u.Revision}
+		p := plannedUnit{Name: u.Name, Slot: u.Slot, Revision: u.Revision, Slice: u.Slice}
 		for _, rec := range u.Recordings {
 			if !recordings {
 				break
@@ -303,7 +306,7 @@ func (r *Runner) readUnits(ctx context.Context, l *lake, key string) ([]*Unit, e
 		if err := json.Unmarshal(line, &p); err != nil {
 			return nil, fmt.Errorf("plan %s: line %d: %w: %w", key, len(out)+1, pipeline.ErrCorrupt, err)
 		}
-		u := &Unit{Name: p.Name, Slot: p.Slot, Revision: p.Revision}
+		u := &Unit{Name: p.Name, Slot: p.Slot, Revision: p.Revision, Slice: p.Slice}
 		for _, pr := range p.Recordings {
 			rec, err := r.planned(ctx, pr)
 			if err != nil {

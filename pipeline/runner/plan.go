@@ -43,6 +43,8 @@ type Unit struct {
 	// inputs and of the pipeline.
 	Revision   string
 	Recordings []*Recording // in order of input, then key
+	// Slice is the part of the only recording that the unit is about; nil: all.
+	Slice *Slice
 }
 
 // Bytes returns the size of all recordings.
@@ -50,6 +52,9 @@ func (u *Unit) Bytes() int64 {
 	var n int64
 	for _, r := range u.Recordings {
 		n += r.Bytes()
+	}
+	if u.Slice != nil {
+		n /= int64(u.Slice.Of) // about: it was cut into even parts
 	}
 	return n
 }
@@ -105,6 +110,10 @@ func (r *Runner) plan(ctx context.Context) ([]*Unit, error) {
 	for _, u := range units {
 		u.Revision = hash(revisionDigits, u.identity(), plan)
 		out = append(out, u)
+	}
+	out, err := r.cutUnits(ctx, out)
+	if err != nil {
+		return nil, err
 	}
 	sort.Slice(out, func(i, j int) bool {
 		return out[i].Name < out[j].Name || out[i].Name == out[j].Name && out[i].Slot < out[j].Slot

@@ -133,36 +133,49 @@ func (r *Runner) findLake(ctx context.Context, in *config.Input) ([]*Recording, 
 	return out, nil
 }
 
-// retire removes what a step wrote for groups that are not there any more. The
-// files go before the record that names them, which is the obligation to go on.
+// retire removes what a step wrote for groups that are not there any more.
 func (r *Runner) retire(ctx context.Context, units []*Unit) error {
 	wanted := make(map[string]bool)
 	for _, u := range units {
 		wanted[u.Slot] = true
 	}
 	for _, l := range r.lakes {
-		var keys []placedKey
+		var gone []string
 		for _, slot := range sortedSlots(l.commits) {
 			if !wanted[slot] {
-				k, _ := l.newest(slot)
-				keys = append(keys, placedKey{l, k})
+				gone = append(gone, slot)
 			}
 		}
-		commits, err := readCommits(ctx, keys)
-		if err != nil {
+		if err := r.removeSlots(ctx, l, gone, r.Graph.Pipeline.Name); err != nil {
 			return err
 		}
-		for i, c := range commits {
-			if c.Pipeline != r.Graph.Pipeline.Name {
-				continue
-			}
-			for _, key := range append(c.Keys(), keys[i].key.String(), keys[i].key.ClaimKey()) {
-				if err := l.remove(ctx, key); err != nil {
-					return fmt.Errorf("removing what unit %s wrote: %w", c.Unit, err)
-				}
-			}
-			r.Log.Info("nothing is left of a unit; its files were removed", "unit", c.Unit, "lake", l.root)
+	}
+	return nil
+}
+
+// removeSlots removes the files of slots that nothing takes the place of, then
+// their records, each of which is the obligation to go on after a crash. With
+// the name of a pipeline, slots of others are left alone.
+func (r *Runner) removeSlots(ctx context.Context, l *lake, slots []string, of string) error {
+	keys := make([]placedKey, len(slots))
+	for i, slot := range slots {
+		k, _ := l.newest(slot)
+		keys[i] = placedKey{l, k}
+	}
+	commits, err := readCommits(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i, c := range commits {
+		if of != "" && c.Pipeline != of {
+			continue
 		}
+		for _, key := range append(c.Keys(), keys[i].key.String(), keys[i].key.ClaimKey()) {
+			if err := l.remove(ctx, key); err != nil {
+				return fmt.Errorf("removing what unit %s wrote: %w", c.Unit, err)
+			}
+		}
+		r.Log.Info("nothing is left of a unit; its files were removed", "unit", c.Unit, "lake", l.root)
 	}
 	return nil
 }

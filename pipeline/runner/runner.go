@@ -13,6 +13,7 @@ import (
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
+	"github.com/drivemill/drivemill/pipeline/budget"
 	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
@@ -37,7 +38,14 @@ type Runner struct {
 	// BatchRows ends a batch; 0 means the default. It changes no output.
 	BatchRows  int
 	LimitUnits int // 0: no limit
-	DryRun     bool
+	// SplitSize is above which size a recording is cut into slices of about that
+	// size, each a unit of its own; 0: never.
+	SplitSize int64
+	DryRun    bool
+	// Budget is the memory that all units together may use; zero: no bound.
+	Budget budget.Plan
+	// Spill is where rows go that the budget has no room for; nil: nowhere.
+	Spill pipeline.Spill
 	// Retry is how transient failures of units are tried again; nil: the policy
 	// of the context.
 	Retry *retry.Policy
@@ -58,7 +66,10 @@ type Runner struct {
 
 	lakes    []*lake
 	attempts *attempts
-	eventDir string // where events lie; empty: the run's folder
+	// Wholes are large recordings that plan could not cut.
+	Wholes   []Whole
+	pieces   map[string]map[int]int // slices in the lake: by recording and their number, how many
+	eventDir string                 // where events lie; empty: the run's folder
 	// In a step of reduce: the outputs that were written before, and by which
 	// pipeline.
 	written []graph.NamedSink
@@ -192,6 +203,9 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	defer cancel()
 	if err == nil {
 		err = r.settle(ctx, sum)
+	}
+	if err == nil && ctx.Err() == nil {
+		err = r.settleSlices(ctx, units)
 	}
 	if err == nil && r.Graph.Pipeline.Step != "" && ctx.Err() == nil {
 		err = r.retire(ctx, units)

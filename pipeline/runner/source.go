@@ -25,9 +25,12 @@ type sourceRun struct {
 	input   *config.Input
 	bound   *graph.BoundSource
 	opened  []*openRecording
+	slice   *Slice
 	opt     pipeline.DecodeOptions
 	reject  func(pipeline.BadRow) error
 	advance func(rows, bytes int64)
+
+	selected map[string]bool // tables that are read
 
 	mu       sync.Mutex
 	entries  map[string]*lineage.SourceEntry
@@ -160,6 +163,10 @@ func (s *sourceRun) deliver(b *pipeline.Batch, streams []*streamer) error {
 		if err != nil {
 			return err
 		}
+		if err := s.exec.flow.wait(s.exec.ctx); err != nil {
+			out.Release()
+			return err
+		}
 		if err := s.exec.emit(s.id, pipeline.Element{Batch: out}); err != nil {
 			return err
 		}
@@ -178,6 +185,15 @@ func unixNano(t time.Time) int64 {
 // selection turns the bound streams into what the decoder is asked for.
 func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer) {
 	sel := pipeline.Selection{Tables: []pipeline.TableSelection{}, From: unixNano(s.input.From), To: unixNano(s.input.To)}
+	latched := true
+	if c := s.slice; c != nil {
+		sel.From = max(sel.From, c.From)
+		if c.To != 0 && (sel.To == 0 || c.To < sel.To) {
+			sel.To = c.To
+		}
+		// What comes before the range belongs to the first slice.
+		latched = c.Number == 0
+	}
 	var streams []*streamer
 	for _, info := range r.desc.Tables {
 		need := make(map[string]bool)
@@ -205,13 +221,14 @@ func (s *sourceRun) selection(r *openRecording) (pipeline.Selection, []*streamer
 		if !found {
 			continue
 		}
+		s.selected[r.name(info.Table.Name)] = true
 		cols := []string{}
 		for _, c := range info.Table.ColumnNames() {
 			if need[c] {
 				cols = append(cols, c)
 			}
 		}
-		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols, Latched: info.Latched, Payloads: s.bound.Payloads(r.name(info.Table.Name))})
+		sel.Tables = append(sel.Tables, pipeline.TableSelection{Table: info.Table, Columns: cols, Latched: info.Latched && latched, Payloads: s.bound.Payloads(r.name(info.Table.Name))})
 	}
 	return sel, streams
 }
@@ -234,6 +251,17 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 			s.order = append(s.order, c.Table)
 		}
 		e.Raw = e.Raw || raw[c.Table]
+		if s.slice != nil {
+			// Rows of other slices are theirs to count.
+			others := c.Unselected
+			if s.slice.Number == 0 && !s.selected[c.Table] {
+				others = 0
+			}
+			c.Found, c.Unselected = c.Found-others, c.Unselected-others
+			if c.Indexed >= 0 {
+				c.Indexed -= others
+			}
+		}
 		e.Found += c.Found
 		e.Decoded += c.Decoded - late
 		e.Rejected = addCounts(e.Rejected, map[string]int64{rejectedClock: late})
@@ -253,7 +281,7 @@ func (s *sourceRun) book(r *openRecording, dec pipeline.Decoder, window *clockWi
 		}
 	}
 	for _, p := range append(append([]pipeline.Problem{}, r.desc.Problems...), dec.Problems()...) {
-		q := lineage.Problem{URI: r.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Loses: p.Loses}
+		q := lineage.Problem{URI: r.URI, Kind: p.Kind, Table: p.Table, Detail: p.Detail, Rows: p.Rows, Loses: p.Loses}
 		if p.Offset >= 0 {
 			off := p.Offset
 			q.Offset = &off

@@ -75,6 +75,7 @@ func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
 	if err := ledger.Check(); err != nil {
 		return nil, err
 	}
+	ledger.Compact()
 	return u.commit(ctx, ledger)
 }
 
@@ -300,6 +301,13 @@ func (u *unitRun) execute(ctx context.Context) error {
 	u.quar = make(map[*lake]*quarantine)
 	u.exec = newExecution(ctx, u.bound, u.alloc, u.Workers, u.rejecter)
 	defer u.exec.cancel(nil)
+	jobs, outputs := int64(max(u.Jobs, 1)), int64(0)
+	for _, n := range u.exec.nodes {
+		if n.Sink != nil {
+			outputs++
+		}
+	}
+	u.exec.flow = newFlow(u.Budget.Flowing / jobs)
 	revisions, err := u.revisions()
 	if err != nil {
 		return err
@@ -311,6 +319,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		w, err := n.Sink.Open(u.exec.ctx, pipeline.SinkOptions{
 			Allocator: u.exec.alloc, Workers: u.Workers, Slot: u.unit.Slot, Revision: revisions[i],
 			DriveDate: u.date, Reject: u.rejecter(n.Name), Failpoint: u.failpoint,
+			Memory: u.Budget.Waiting / jobs / outputs, Spill: u.Spill,
 		})
 		if err != nil {
 			return fmt.Errorf("output %s: %w", n.Name, err)
@@ -319,7 +328,7 @@ func (u *unitRun) execute(ctx context.Context) error {
 		u.sinks = append(u.sinks, n.sink)
 	}
 	for i, b := range u.bound.Sources {
-		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, reject: u.rejecter(b.Input.Name),
+		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, slice: u.unit.Slice, selected: make(map[string]bool), reject: u.rejecter(b.Input.Name),
 			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) {
 				u.Progress.Rows(rows)
 				u.Observe.Rows(rows)
@@ -538,7 +547,8 @@ func (u *unitRun) record(l *lake, ledger lineage.Ledger) *lineage.Commit {
 	return c
 }
 
-// tables describes the lake tables of one sink with their lineage.
+// tables describes the lake tables of one sink that have files, with their
+// lineage. Tables that were announced and got no rows are not part of a record.
 func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	var s *sinkRun
 	for _, x := range u.sinks {
@@ -556,13 +566,13 @@ func (u *unitRun) tables(id int, n *graph.BoundNode) []lineage.Table {
 	}
 	var out []lineage.Table
 	for _, t := range n.Sink.Tables {
+		if len(files[t.Name]) == 0 {
+			continue
+		}
 		fp := u.Graph.SinkFingerprint(n.Name, t, u.bound)
 		lt := lineage.Table{Output: n.Name, Name: t.Name, Fingerprint: fp, Revision: hash(revisionDigits, u.unit.identity(), fp), Files: files[t.Name]}
 		for _, f := range lt.Files {
 			lt.Rows += f.Rows
-		}
-		if len(lt.Files) == 0 {
-			lt.Files = []pipeline.File{}
 		}
 		lt.Columns, lt.Reads = columnLineage(t, origin[t.Name])
 		out = append(out, lt)

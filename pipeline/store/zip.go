@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const (
 	maxMemberName = 4096
 	zipBlock      = 1 << 20 // of the directory that is read at once
 	headerBlock   = 512     // of a member's header
+	memberHead    = 16 << 10
 )
 
 // Zip is a zip archive whose members are read in place, by ranged reads of the
@@ -122,16 +124,44 @@ type member struct {
 	file *zip.File
 	obj  pipeline.Object
 
-	mu     sync.Mutex
-	stream io.ReadCloser // behind ReadAt: members are read from front to back
+	mu    sync.Mutex
+	front *stream // behind ReadAt: members are read from front to back
+	head  []byte  // the first bytes, at most memberHead of them
+}
+
+// stream is a member on its way through ReadAt.
+type stream struct {
+	io.ReadCloser
 	at     int64
+	cancel context.CancelFunc
+	stop   func() bool // ends the hold that the context of ReadAt has on it
+}
+
+func (s *stream) Close() error {
+	s.stop()
+	s.cancel()
+	return s.ReadCloser.Close()
 }
 
 func (m *member) Object() pipeline.Object { return m.obj }
 
 // Reader streams n bytes from off. What lies before off is unpacked and
 // dropped; the checksum is verified by who reads from the beginning to the end.
+// Whoever reads all goes on where those ended who looked at the beginning.
 func (m *member) Reader(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+	if off == 0 && (n < 0 || n >= m.obj.Size) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if s := m.front; s != nil && s.at == int64(len(m.head)) && s.stop() {
+			m.front = nil
+			s.stop = context.AfterFunc(ctx, s.cancel)
+			return &limitedReader{Reader: io.MultiReader(bytes.NewReader(m.head), s), Closer: s}, nil
+		}
+	}
+	return m.open(ctx, off, n)
+}
+
+func (m *member) open(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 	if off < 0 || off > m.obj.Size {
 		return nil, m.zip.memberError(m.obj, fmt.Errorf("offset %d of %d bytes: %w", off, m.obj.Size, pipeline.ErrTruncated))
 	}
@@ -177,40 +207,66 @@ type limitedReader struct {
 	io.Closer
 }
 
-// ReadAt reads on where the last one ended; going back starts anew.
+// ReadAt reads on where the last one ended; going back behind the beginning,
+// which is kept, starts anew.
 func (m *member) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if off < 0 || off >= m.obj.Size {
 		return 0, io.EOF
 	}
-	if m.stream == nil || m.at > off {
+	kept := 0
+	if off < int64(len(m.head)) {
+		kept = copy(p, m.head[off:])
+	}
+	switch off += int64(kept); {
+	case kept == len(p):
+		return kept, nil
+	case off == m.obj.Size:
+		return kept, io.EOF
+	}
+	n, err := m.readOn(ctx, p[kept:], off)
+	return kept + n, err
+}
+
+// readOn reads from the stream, which is opened where it has to be.
+func (m *member) readOn(ctx context.Context, p []byte, off int64) (int, error) {
+	if s := m.front; s == nil || s.at > off || !s.stop() {
 		m.drop()
-		r, err := m.Reader(context.WithoutCancel(ctx), off, -1)
+		s := &stream{at: off}
+		var own context.Context
+		own, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		r, err := m.open(own, off, -1)
 		if err != nil {
+			s.cancel()
 			return 0, err
 		}
-		m.stream, m.at = r, off
+		s.ReadCloser, m.front = r, s
 	}
-	if _, err := io.CopyN(io.Discard, m.stream, off-m.at); err != nil {
+	s := m.front
+	s.stop = context.AfterFunc(ctx, s.cancel)
+	if _, err := io.CopyN(io.Discard, s, off-s.at); err != nil {
 		m.drop()
 		return 0, err
 	}
-	n, err := io.ReadFull(m.stream, p)
-	m.at = off + int64(n)
+	n, err := io.ReadFull(s, p)
+	if off == int64(len(m.head)) && s.at <= off {
+		m.head = append(m.head, p[:min(n, memberHead-len(m.head))]...)
+	}
+	s.at = off + int64(n)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
 	}
-	if err != nil || m.at == m.obj.Size {
+	if err != nil || s.at == m.obj.Size {
 		m.drop()
 	}
 	return n, err
 }
 
 func (m *member) drop() {
-	if m.stream != nil {
-		m.stream.Close()
-		m.stream = nil
+	if m.front != nil {
+		m.front.Close()
+		m.front = nil
 	}
 }
 

@@ -136,6 +136,68 @@ func TestZipMembers(t *testing.T) {
 	}
 }
 
+// A member whose beginning was looked at is read once: the stream goes on.
+func TestZipMemberReadOnce(t *testing.T) {
+	ctx := context.Background()
+	text := strings.Repeat("date,serial_number,model\n", 10_000)
+	for _, looks := range [][]int{{4096}, {4096, 8192}, {100, 50, 5000}, {4096, 4096}} {
+		z, c, err := openZip(t, zipOf(t, zip.Deflate, "one.csv", text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, err := z.Open(z.Members()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.requests = 0
+		for _, n := range looks {
+			p := make([]byte, n)
+			if _, err := src.ReadAt(ctx, p, 0); err != nil || string(p) != text[:n] {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+		}
+		for i, want := range []int{1, 2} {
+			r, err := src.Reader(ctx, 0, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if err := errors.Join(err, r.Close()); err != nil || string(got) != text {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+			if c.requests != want {
+				t.Errorf("looks %v, reader %d: %d requests, want %d", looks, i, c.requests, want)
+			}
+		}
+	}
+	// A stream whose context has ended is not gone on with.
+	z, _, err := openZip(t, zipOf(t, zip.Deflate, "one.csv", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := z.Open(z.Members()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	if _, err := src.ReadAt(ended, make([]byte, 10), 0); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	p := make([]byte, 20)
+	if _, err := src.ReadAt(ctx, p, 5); err != nil || string(p) != text[5:25] {
+		t.Errorf("%q, %v", p, err)
+	}
+	r, err := src.Reader(ctx, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != text {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 // readMembers reads everything there is; it must end.
 func readMembers(z *store.Zip) error {
 	var errs []error

@@ -97,11 +97,46 @@ func (s *stage) Bind(in []*pipeline.Table) (*pipeline.Binding, error) {
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
+	s.checkBuses(sources)
 	out.Open = func(opt pipeline.ProcessOptions) (pipeline.Processor, error) {
 		return newProcessor(s, sources, opt), nil
 	}
 	return out, nil
 }
+
+// checkBuses warns of patterns of buses that fit no table, where a table is
+// left that no bus claims: a recording that lacks a bus is nothing to warn of.
+func (s *stage) checkBuses(sources map[*pipeline.Table]*source) {
+	numbers := slices.ContainsFunc(s.buses, func(b bus) bool { return b.channel >= 0 })
+	var tables []*pipeline.Table
+	var left []string
+	for t, src := range sources {
+		tables = append(tables, t)
+		claimed := src.passes != nil || numbers && src.cols.channel >= 0
+		if !claimed && !slices.ContainsFunc(s.buses, func(b bus) bool { return b.fits(t) }) {
+			left = append(left, t.Name)
+		}
+	}
+	if len(left) == 0 {
+		return
+	}
+	slices.Sort(left)
+	for _, b := range s.buses {
+		if b.channel >= 0 || slices.ContainsFunc(tables, b.fits) {
+			continue
+		}
+		is := b.at.Issuef(0, "bus %s: no table fits %q, and none of the buses has the table %s", b.name, b.at.Value, left[0])
+		is.Suggestion = pipeline.Nearest(b.at.Value, left)
+		s.warn(is)
+	}
+}
+
+// fits reports whether the pattern of the bus matches a table.
+func (b bus) fits(t *pipeline.Table) bool {
+	return b.channel < 0 && (b.match.Match(t.Name) || b.match.Match(t.LakeName()) || b.match.Match(t.Input))
+}
+
+func sameField(a, b arrow.Field) bool { return a.Name == b.Name && arrow.TypeEqual(a.Type, b.Type) }
 
 // bindTable binds one table and adds its outputs.
 func (s *stage) bindTable(t *pipeline.Table, b *pipeline.Binding) (*source, error) {
@@ -222,7 +257,7 @@ func (s *stage) lanes(t *pipeline.Table, channels bool) []*lane {
 		out = append(out, l)
 	}
 	for _, b := range s.buses {
-		if b.channel < 0 && (b.match.Match(t.Name) || b.match.Match(t.LakeName()) || b.match.Match(t.Input)) {
+		if b.fits(t) {
 			add(b.name, -1)
 			return out
 		}
@@ -257,9 +292,15 @@ func lowered(s string) string {
 	return strings.TrimLeft(string(b), "_")
 }
 
-// passing announces a table that has the rows of t as they are.
+// passing announces a table that has the rows of t as they are. Where another
+// table of that name has other columns, it gets the name of t as suffix.
 func (s *stage) passing(t *pipeline.Table, name string, b *pipeline.Binding, reads []pipeline.Read) *pipeline.Table {
 	c := *t
+	if slices.ContainsFunc(b.Outputs, func(o pipeline.Output) bool {
+		return o.Table.LakeName() == name && !slices.EqualFunc(o.Table.Schema.Fields(), t.Schema.Fields(), sameField)
+	}) {
+		name += "_" + lowered(t.Name)
+	}
 	c.Name, c.Alias = name, ""
 	o := pipeline.Output{Table: &c, Reads: reads}
 	for _, f := range t.Schema.Fields() {

@@ -59,7 +59,18 @@
 // the origin of the frame that completes it, transfer_start is the time of the
 // first. Frames of a transfer that never became complete are rejected as
 // incomplete_transfer, or dropped; frames that belong to none are kept raw. The
-// stage then remembers transfers under way as long as the unit lasts.
+// stage then remembers transfers under way as long as the unit lasts. A message
+// of no parameter group is taken to be sent by ISO 15765-2 where it is longer
+// than its frames can be, or the database says so (CanTpFcFrameId). Where a
+// database describes a transfer with the last byte of its length in front (the
+// service of a diagnostic answer is then byte 1 rather than 0), uds_length_byte
+// puts that byte there. Groups of more than 1,785 bytes (J1939-22, ETP) and
+// ISO-TP with an address in the first byte are not joined: their frames are kept
+// raw.
+//
+// A database that calls its protocol nothing and its frames extended rather
+// than J1939PG, though its messages are parameter groups, needs
+// protocol: j1939.
 package dbc
 
 import (
@@ -96,12 +107,13 @@ type Config struct {
 
 // Database is one DBC file and the frames it is for.
 type Database struct {
-	File     pipeline.Text               `yaml:"file" required:"true" shorthand:"true" doc:"the DBC file"`
-	Bus      pipeline.Text               `yaml:"bus" doc:"name of a bus, or channel number; without it the database serves all"`
-	When     pipeline.Map[pipeline.Text] `yaml:"when" doc:"value by attribute: for frames that have all of them"`
-	From     time.Time                   `yaml:"from" doc:"for frames whose ts is not before"`
-	To       time.Time                   `yaml:"to" doc:"for frames whose ts is before"`
-	Protocol string                      `yaml:"protocol" default:"auto" enum:"auto,can,j1939,nmea2000" doc:"how extended frames find their message; auto: as the database says"`
+	File      pipeline.Text               `yaml:"file" required:"true" shorthand:"true" doc:"the DBC file"`
+	Bus       pipeline.Text               `yaml:"bus" doc:"name of a bus, or channel number; without it the database serves all"`
+	When      pipeline.Map[pipeline.Text] `yaml:"when" doc:"value by attribute: for frames that have all of them"`
+	From      time.Time                   `yaml:"from" doc:"for frames whose ts is not before"`
+	To        time.Time                   `yaml:"to" doc:"for frames whose ts is before"`
+	Protocol  string                      `yaml:"protocol" default:"auto" enum:"auto,can,j1939,nmea2000" doc:"how extended frames find their message; auto: as the database says"`
+	UDSLength bool                        `yaml:"uds_length_byte" doc:"the signals of ISO-TP messages count from the last byte of the length, which lies in front of the payload, as databases made for single frames do"`
 }
 
 // Columns names the columns of frames.

@@ -428,3 +428,92 @@ func TestMistakes(t *testing.T) {
 		t.Error(err, warnings)
 	}
 }
+
+// Tables of other buses are no CAN data, frames without an entry keep their
+// columns where tables differ, and a pattern that fits nothing is told.
+func TestOtherTables(t *testing.T) {
+	lin := rowtest.Table("LIN_Frame", rowtest.F("id", arrow.Uint8Type), rowtest.F("data_bytes", arrow.BinaryType))
+	lin.Attributes = map[string]string{"bus": "lin", "frame_kind": "data"}
+	failed := rowtest.Table("CAN_ErrorFrame", rowtest.F("bus_channel", arrow.Uint8Type))
+	failed.Attributes = map[string]string{"bus": "can", "frame_kind": "error"}
+	fd := rowtest.Table("CAN1/Rx FD", rowtest.F("bus_channel", arrow.Uint8Type), rowtest.F("id", arrow.Uint32Type), rowtest.F("data_bytes", arrow.BinaryType))
+	b := bind(t, settings(database("plain.dbc", nil)), lin, failed, busTable, fd)
+	var names []string
+	for _, o := range b.Outputs {
+		names = append(names, o.Table.Name)
+	}
+	if got := strings.Join(names, " "); got != "LIN_Frame CAN_ErrorFrame can_any_engine can_any_unknown can_any_engine can_any_unknown_can1_rx_fd" {
+		t.Error(got)
+	}
+	r := run(t, b, lin, 1, nil, []any{1, "ab"}, []any{0x100, "cd"})
+	if r.acct.Noted[noteUnknown] != 0 || len(r.rows["LIN_Frame"]) != 2 || len(r.rows) != 1 {
+		t.Errorf("%v %+v", r, r.acct)
+	}
+
+	var warnings []string
+	c := settings(database("plain.dbc", onBus("body")))
+	c.Buses.Entries = append(c.Buses.Entries, pipeline.Entry[pipeline.Text]{Key: rowtest.Text("body"), Value: rowtest.Text("/can/bdy")})
+	st, err := Spec().New(t.Context(), c, env{files, &warnings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := rowtest.Table("/can/body", rowtest.F("id", arrow.Uint32Type), rowtest.F("data", arrow.BinaryType))
+	if _, err := st.Bind([]*pipeline.Table{topic}); err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], `no table fits "/can/bdy"`) || !strings.Contains(warnings[0], "/can/body") {
+		t.Error(warnings)
+	}
+	warnings = nil
+	c.Buses.Entries[0].Value = rowtest.Text("/can/body")
+	c.Buses.Entries = append(c.Buses.Entries, pipeline.Entry[pipeline.Text]{Key: rowtest.Text("truck"), Value: rowtest.Text("/can/truck")})
+	if st, err = Spec().New(t.Context(), c, env{files, &warnings}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Bind([]*pipeline.Table{topic}); err != nil || len(warnings) > 0 {
+		t.Error(err, warnings)
+	}
+}
+
+const diagnostics = `BO_ 2024 Answer: 62 X
+ SG_ Service : 15|8@0+ (1,0) [0|0] "" X
+ SG_ Last : 79|8@0+ (1,0) [0|0] "" X
+`
+
+// What several frames carry, by the three ways of sending it.
+func TestProtocols(t *testing.T) {
+	files["answers.dbc"] = strings.NewReplacer("15|8", "7|8", "79|8", "71|8").Replace(diagnostics)
+	files["counted.dbc"] = diagnostics
+	files["position.dbc"] = "BO_ 2583168510 Position: 20 X\n SG_ First : 0|8@1+ (1,0) [0|0] \"\" X\n SG_ Last : 152|8@1+ (1,0) [0|0] \"\" X\n"
+	answer := [][]any{frame(0, 1, "7E8", "10 09 62 01 02 03 04 05"), frame(1, 1, "7E0", "30 00 00"), frame(2, 1, "7E8", "21 06 07 08"), frame(3, 1, "7E8", "02 7F 10 AA AA AA AA AA")}
+	t.Run("34 a connection seen from outside", func(t *testing.T) {
+		rows := [][]any{frame(0, 1, "x1CEC0A01", "10 1400 03 FF CAFE00"), frame(1, 1, "x1CEC010A", "11 03 01 FFFF CAFE00"),
+			frame(2, 1, "x1CEB0A01", "01 05000000000000"), frame(3, 1, "x1CEB0A01", "02 00000000000000"), frame(4, 1, "x1CEB0A01", "03 000000000007FF"),
+			frame(5, 1, "x1CEC010A", "13 1400 03 FF CAFE00")}
+		r := check(t, settings(database("groups.dbc", onBus("1"))), busTable,
+			"can_1_dm1: 4: 7 1 10 1970-01-01 00:01:40Z 5 7\ncan_1_unknown: 5: 1 485228810 1 8 8 ExQAA//K/gA= 0\n", rows...)
+		if r.acct.Absorbed != 4 {
+			t.Errorf("%+v", r.acct)
+		}
+	})
+	t.Run("35 diagnostic answers", func(t *testing.T) {
+		r := check(t, settings(database("answers.dbc", onBus("1"))), busTable,
+			"can_1_answer: 2: 1970-01-01 00:01:40Z 98 8; 3: null 127 null\ncan_1_unknown: 1: 1 2016 0 3 3 MAAA 0\n", answer...)
+		if r.acct.Absorbed != 1 {
+			t.Errorf("%+v", r.acct)
+		}
+	})
+	t.Run("35 with a byte of the length in front", func(t *testing.T) {
+		check(t, settings(database("counted.dbc", func(d *Database) { d.Bus, d.UDSLength = rowtest.Text("1"), true })), busTable,
+			"can_1_answer: 2: 1970-01-01 00:01:40Z 98 8; 3: null 127 null\ncan_1_unknown: 1: 1 2016 0 3 3 MAAA 0\n", answer...)
+	})
+	t.Run("33 fast packets", func(t *testing.T) {
+		rows := [][]any{frame(0, 1, "x19F80523", "40 14 01 02 03 04 05 06"), frame(1, 1, "x19F80524", "40 14 09 02 03 04 05 06"),
+			frame(2, 1, "x19F80523", "41 07 08 09 0A 0B 0C 0D"), frame(3, 1, "x19F80523", "42 0E 0F 10 11 12 13 14")}
+		r := check(t, settings(database("position.dbc", func(d *Database) { d.Bus, d.Protocol = rowtest.Text("1"), "nmea2000" })), busTable,
+			"can_1_position: 3: 6 35 null 1970-01-01 00:01:40Z 1 20\n", rows...)
+		if len(r.bad) != 1 || r.acct.Absorbed != 2 {
+			t.Errorf("%v %+v", r.bad, r.acct)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type stage struct {
 	messages []config.Glob // those wanted; none: all
 	signals  []config.Glob // those wanted; none: all
 	joins    bool          // some message may come in several frames
+	warn     func(*pipeline.Issue)
 }
 
 // entry is a database with the frames it is for.
@@ -48,6 +49,8 @@ type message struct {
 	*candb.Message
 	plan *candb.Plan
 	name string // of the table, without the bus
+	// counted: signals count from the last byte of the length of a transfer.
+	counted bool
 }
 
 // frameID is an identifier; bit 31 tells those of 29 bits.
@@ -60,10 +63,11 @@ type bus struct {
 	name    string
 	channel int64 // -1: told by the table
 	match   config.Glob
+	at      pipeline.Text
 }
 
 func newStage(ctx context.Context, c *Config, env pipeline.Env) (*stage, error) {
-	s := &stage{Config: *c}
+	s := &stage{Config: *c, warn: env.Warn}
 	var issues pipeline.Issues
 	s.declareBuses(&issues)
 	s.messages, s.signals = globs(c.Messages, &issues), globs(c.Signals, &issues)
@@ -153,7 +157,7 @@ func (m *message) long() bool {
 // declareBuses reads buses, and the channel numbers under bus.
 func (s *stage) declareBuses(issues *pipeline.Issues) {
 	for _, e := range s.Buses.Entries {
-		b := bus{name: e.Key.Value, channel: -1}
+		b := bus{name: e.Key.Value, channel: -1, at: e.Value}
 		if n, err := strconv.ParseUint(e.Value.Value, 10, 32); err == nil {
 			b.channel = int64(n)
 		} else if b.match, err = config.CompileGlob(e.Value.Value); err != nil {
@@ -248,7 +252,7 @@ func (s *stage) newEntry(ctx context.Context, d Database, env pipeline.Env) (*en
 			}
 			e.transport = true
 		}
-		e.messages = append(e.messages, message{Message: plan.Message, plan: plan, name: name})
+		e.messages = append(e.messages, message{Message: plan.Message, plan: plan, name: name, counted: d.UDSLength && plan.Message.ISOTP})
 	}
 	return e, issues.Err()
 }

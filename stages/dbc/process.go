@@ -32,6 +32,7 @@ type processor struct {
 	touched  []*group
 	transfer map[transferKey]*transfers
 	underway []*transfers // in the order in which they were first met
+	counted  []byte       // a payload with a byte of its length in front
 }
 
 // busState is what is remembered about a bus.

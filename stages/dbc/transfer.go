@@ -103,7 +103,12 @@ func (p *processor) completed(done candb.Transfer, bus *busState, set *idSet, t 
 	if done.Frames == 1 {
 		began = math.MinInt64
 	}
-	g.addOwn(i, sender{virtual, dest, began}, done.Payload)
+	payload := done.Payload
+	if t.counted && !isTP {
+		p.counted = append(append(p.counted[:0], byte(len(payload))), payload...)
+		payload = p.counted
+	}
+	g.addOwn(i, sender{virtual, dest, began}, payload)
 	return nil
 }
 

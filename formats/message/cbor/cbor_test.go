@@ -46,7 +46,7 @@ func marshal(t testing.TB, v any) []byte {
 }
 
 // The examples of RFC 8949, appendix A, and of RFC 8746, as JSON text.
-func TestText(t *testing.T) {
+func Test42Text(t *testing.T) {
 	l := parse(t, "")
 	for _, c := range []struct{ data, want string }{
 		{"00", "0"}, {"1818", "24"}, {"1b000000e8d4a51000", "1000000000000"}, {"1bffffffffffffffff", "18446744073709551615"},
@@ -88,7 +88,7 @@ const schema = `{"type":"object","properties":{
  "d":{"type":"string","contentEncoding":"base64"},"p":{"properties":{"x":{"type":"number"}}},"l":{"type":"array","items":{"type":"number"}},"n":{"type":"array","items":{"type":"integer"}},
  "q":{"type":"array","items":{"properties":{"k":{"type":"integer"}}}},"any":{}}}`
 
-func TestColumns(t *testing.T) {
+func Test42Columns(t *testing.T) {
 	l := parse(t, schema)
 	m := map[string]any{"time": map[string]any{"sec": 5, "nsec": 7}, "i": math.MinInt64, "u": uint64(math.MaxUint64), "x": 1.5, "b": true, "s": "é", "d": []byte{1, 2},
 		"p": map[string]any{"x": float32(2), "y": 3}, "l": []any{1, 2.5, nil}, "n": []int{1, -2}, "q": []any{map[string]any{"k": 1, "z": "w"}, nil}, "any": []any{1, "x"}}

@@ -86,7 +86,7 @@ float64[] positions
 builtin_interfaces/Duration time_from_start
 `
 
-func TestGolden(t *testing.T) { // checklist 2, 3
+func Test02_03Golden(t *testing.T) {
 	for _, c := range []struct{ name, text, data, want string }{
 		{"G2", g, "00 01 00 00 01 00 00 00 00 00 00 00 00 00 00 00 00 00 f8 3f 03 00 00 00 61 62 00 00 34 12 00 00 00 00 00 00 07", "a=1 b=1.5 s=ab c=4660 d=[] e=7"},
 		{"G3", g, "00 07 00 00 01 00 00 00 00 00 00 00 00 00 f8 3f 03 00 00 00 61 62 00 00 34 12 00 00 00 00 00 00 07", "a=1 b=1.5 s=ab c=4660 d=[] e=7"},
@@ -111,21 +111,21 @@ func TestGolden(t *testing.T) { // checklist 2, 3
 	}
 }
 
-func TestByteChar(t *testing.T) { // checklist 10
+func Test10ByteChar(t *testing.T) {
 	got, err := decode(t, "byte b\nchar c\nint8 i", "00010000 ff ff ff")
 	if err != nil || got != "b=255 c=255 i=-1" {
 		t.Error(got, err)
 	}
 }
 
-func TestDuration(t *testing.T) { // checklist 12
+func Test12Duration(t *testing.T) {
 	got, err := decode(t, "builtin_interfaces/Duration d\nduration[1] e", "00010000 ffffffff 0065cd1d ffffffff 0065cd1d")
 	if err != nil || got != `d=-500000000ns e=["-500000000ns"]` {
 		t.Error(got, err)
 	}
 }
 
-func TestEmpty(t *testing.T) { // checklist 19
+func Test19Empty(t *testing.T) {
 	for _, data := range []string{"00010000", "0001000000", "00010000 00000000", "00000000 00", "000700002a"} {
 		if got, err := decode(t, "", data); got != "" || err != nil {
 			t.Errorf("%s: %s, %v", data, got, err)
@@ -141,7 +141,7 @@ func TestEmpty(t *testing.T) { // checklist 19
 
 // A header whose frame_id grows by a byte at a time puts what follows at every
 // residue, in both versions and byte orders.
-func TestResidues(t *testing.T) { // checklist 20, 21
+func Test20_21Residues(t *testing.T) {
 	const text = "std_msgs/Header h\nU u\n================================================================================\nMSG: p/U\nfloat64[] d\nuint8 a\nV[] v\nuint8 b\nfloat64[] none\nuint8 c\n" +
 		"================================================================================\nMSG: p/V\nfloat64 x\nuint32 y\n"
 	for _, x2 := range []bool{false, true} {
@@ -187,7 +187,7 @@ func TestResidues(t *testing.T) { // checklist 20, 21
 	}
 }
 
-func TestPaddingBetweenElements(t *testing.T) { // checklist 22
+func Test22PaddingBetweenElements(t *testing.T) {
 	const text = "U[3] us\nuint8 z\n================================================================================\nMSG: p/U\nuint8 a\nfloat64 b\n"
 	one := func(a string) string { return a + "00000000000000 0000000000000040 " }
 	got, err := decode(t, text, "00010000"+one("01")+one("02")+one("03")+"09")
@@ -196,7 +196,7 @@ func TestPaddingBetweenElements(t *testing.T) { // checklist 22
 	}
 }
 
-func TestStrings(t *testing.T) { // checklist 23
+func Test23Strings(t *testing.T) {
 	for data, want := range map[string]string{
 		"00000000":                  "s=",
 		"01000000 00":               "s=",
@@ -222,7 +222,7 @@ func TestStrings(t *testing.T) { // checklist 23
 	}
 }
 
-func TestWideStrings(t *testing.T) { // checklist 24
+func Test24WideStrings(t *testing.T) {
 	const text = "wstring w\nuint32 sentinel"
 	for name, c := range map[string]struct{ data, want string }{
 		"units of 2":           {"00010000 02000000 4800 6900 efbe0000", "w=Hi sentinel=48879"},
@@ -252,7 +252,7 @@ func TestWideStrings(t *testing.T) { // checklist 24
 	}
 }
 
-func TestBigEndian(t *testing.T) { // checklist 25
+func Test25BigEndian(t *testing.T) {
 	got, err := decode(t, `bool a
 int8 b
 int16 c
@@ -308,7 +308,7 @@ func TestEncapsulation(t *testing.T) {
 	}
 }
 
-func TestHugeCounts(t *testing.T) { // checklist 36
+func Test36HugeCounts(t *testing.T) {
 	const dep = "\n================================================================================\nMSG: p/U\n"
 	for _, text := range []string{
 		"uint8[] x", "string x", "bool[] x", "float64[] x", "time[] x", "string[] x", "std_msgs/String[] x", "std_msgs/Empty[] x",
@@ -335,7 +335,7 @@ func TestHugeCounts(t *testing.T) { // checklist 36
 	}
 }
 
-func TestOptionsPadding(t *testing.T) { // checklist 38
+func Test38OptionsPadding(t *testing.T) {
 	// 4 + 4 + 1 bytes, and three of padding that a string must not reach into.
 	got, err := decode(t, "string s", "00010003 01000000 00 aabbcc")
 	if err != nil || got != "s=" {
@@ -350,7 +350,7 @@ func TestOptionsPadding(t *testing.T) { // checklist 38
 	}
 }
 
-func TestNames(t *testing.T) { // checklist 40
+func Test40Names(t *testing.T) {
 	got, err := decode(t, "uint8 from\nuint8 class\nuint8 end", "00010000 010203")
 	if err != nil || got != "from=1 class=2 end=3" {
 		t.Error(got, err)

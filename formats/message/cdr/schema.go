@@ -42,7 +42,8 @@ func (Encoding) Parse(s message.Schema) (message.Layout, error) {
 
 // ParseIDL reads the definition of the type called name: texts in IDL and in
 // the .msg language, parted by lines of equals signs with a header IDL: or MSG:
-// behind them. Types that are not defined are taken from the built-in ones.
+// behind them. Types that are not defined are taken from the built-in ones;
+// those that ROS 2 derives from services and actions, from their parts.
 func ParseIDL(name, text string) (*idl.Type, error) {
 	d, err := idl.Parse("")
 	if err != nil {
@@ -63,7 +64,17 @@ func ParseIDL(name, text string) (*idl.Type, error) {
 			return nil, err
 		}
 	}
-	return d.Type(name)
+	t, err := d.Type(name)
+	if errors.Is(err, pipeline.ErrSchema) {
+		// Of a service or action only the parts are declared.
+		if text, ok := rosmsg.DerivedIDL(name); ok {
+			if err := d.Add(text); err != nil {
+				return nil, err
+			}
+			return d.Type(name)
+		}
+	}
+	return t, err
 }
 
 // section is the text of one file of a schema.

@@ -31,6 +31,21 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%s\nwant\n%s", got, want)
 		}
 	})
+	t.Run("40 corrupt offset", func(t *testing.T) {
+		failed := 0
+		whole := fullMessage(false)
+		for at := 0; at+4 <= len(whole); at += 4 {
+			bad := append([]byte(nil), whole...)
+			binary.LittleEndian.PutUint32(bad[at:], 0x7fffffff)
+			if got := messagetest.One(t, l, bad); got[0] == '!' {
+				failed++
+			}
+		}
+		root := append([]byte{0xff, 0xff, 0xff, 0x7f}, whole[4:]...)
+		if got := messagetest.One(t, l, root); got != "!length_beyond_end" || failed < 10 {
+			t.Errorf("%s, %d rows are refused", got, failed)
+		}
+	})
 	t.Run("scalars and lists", func(t *testing.T) {
 		want := `timestamp=5000000006ns flag=false mode=1 mode_label="ON" i=0 u=18446744073709551615 f=1.5 d=2.5 name="né" blob=b:AQID names=["né" "t"] nums=[4 -5] modes=[1 9] modes_label=["ON" null] nothing=true`
 		for _, id := range []bool{false, true} {

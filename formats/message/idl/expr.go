@@ -69,11 +69,15 @@ func (p *parser) unary() *expr {
 		p.want(")")
 		return e
 	case t.kind == tokNumber:
-		return &expr{value: number(t), line: t.line}
+		c, err := number(t)
+		if err != nil {
+			p.fail(err)
+		}
+		return &expr{value: c, line: t.line}
 	case t.kind == tokChar:
 		r, n := utf8.DecodeRuneInString(t.text)
 		if n != len(t.text) || n == 0 {
-			panic(corrupt(t.line, "a character literal holds %q", t.text))
+			p.fail(corrupt(t.line, "a character literal holds %q", t.text))
 		}
 		return &expr{value: &constant{i: big.NewInt(int64(r))}, line: t.line}
 	case t.kind == tokString:
@@ -86,21 +90,24 @@ func (p *parser) unary() *expr {
 		p.at--
 		return &expr{name: p.scoped(), line: t.line}
 	}
-	panic(corrupt(t.line, "%q where a value is due", t.text))
+	p.fail(corrupt(t.line, "%q where a value is due", t.text))
+	return &expr{value: zero(), line: t.line}
 }
 
-func number(t token) *constant {
+func zero() *constant { return &constant{i: new(big.Int)} }
+
+func number(t token) (*constant, *Error) {
 	s := t.text
 	if len(s) > 1000 {
-		panic(limit(t.line, "a number of %d digits", len(s)))
+		return zero(), limit(t.line, "a number of %d digits", len(s))
 	}
 	hex := len(s) > 1 && s[1]|0x20 == 'x'
 	if !hex && strings.ContainsAny(s, ".eEdD") {
 		f, err := strconv.ParseFloat(strings.TrimRight(s, "fFdDlL"), 64)
 		if err != nil && !math.IsInf(f, 0) {
-			panic(corrupt(t.line, "%q is not a number", s))
+			return zero(), corrupt(t.line, "%q is not a number", s)
 		}
-		return &constant{f: f}
+		return &constant{f: f}, nil
 	}
 	digits, base := strings.TrimRight(s, "uUlL"), 10
 	switch {
@@ -111,9 +118,9 @@ func number(t token) *constant {
 	}
 	i, ok := new(big.Int).SetString(digits, base)
 	if !ok {
-		panic(corrupt(t.line, "%q is not a number", s))
+		return zero(), corrupt(t.line, "%q is not a number", s)
 	}
-	return &constant{i: i}
+	return &constant{i: i}, nil
 }
 
 // evaluate works out an expression in a scope. near are names that come before
@@ -121,6 +128,8 @@ func number(t token) *constant {
 func (r *resolver) evaluate(e *expr, scope string, near map[string]int64) *constant {
 	defer r.deeper(e.line)()
 	switch {
+	case r.err != nil:
+		return zero()
 	case e.value != nil:
 		return e.value
 	case e.op == "":
@@ -132,16 +141,20 @@ func (r *resolver) evaluate(e *expr, scope string, near map[string]int64) *const
 		a = r.evaluate(e.l, scope, near)
 	}
 	if a.s != nil || b.s != nil {
-		panic(corrupt(e.line, "operator %s on a string", e.op))
+		return r.no(corrupt(e.line, "operator %s on a string", e.op))
 	}
 	if a.i == nil || b.i == nil {
-		return &constant{f: e.floats(a, b)}
+		f, ok := e.floats(a, b)
+		if !ok {
+			return r.no(corrupt(e.line, "operator %s on a fraction", e.op))
+		}
+		return &constant{f: f}
 	}
 	out := new(big.Int)
 	shift := uint(0)
 	if e.op == "<<" || e.op == ">>" {
 		if !b.i.IsUint64() || b.i.Uint64() > 64 {
-			panic(corrupt(e.line, "shift by %s", b.i))
+			return r.no(corrupt(e.line, "shift by %s", b.i))
 		}
 		shift = uint(b.i.Uint64())
 	}
@@ -166,7 +179,7 @@ func (r *resolver) evaluate(e *expr, scope string, near map[string]int64) *const
 		out.Not(b.i)
 	case "/", "%":
 		if b.i.Sign() == 0 {
-			panic(corrupt(e.line, "division by zero"))
+			return r.no(corrupt(e.line, "division by zero"))
 		}
 		if e.op == "/" {
 			out.Quo(a.i, b.i)
@@ -175,9 +188,15 @@ func (r *resolver) evaluate(e *expr, scope string, near map[string]int64) *const
 		}
 	}
 	if out.BitLen() > 4096 {
-		panic(limit(e.line, "a constant of %d bits", out.BitLen()))
+		return r.no(limit(e.line, "a constant of %d bits", out.BitLen()))
 	}
 	return &constant{i: out}
+}
+
+// no fails with a constant that nobody will use.
+func (r *resolver) no(err *Error) *constant {
+	r.fail(err)
+	return zero()
 }
 
 func (c *constant) float() float64 {
@@ -188,19 +207,19 @@ func (c *constant) float() float64 {
 	return f
 }
 
-func (e *expr) floats(a, b *constant) float64 {
+func (e *expr) floats(a, b *constant) (f float64, ok bool) {
 	x, y := a.float(), b.float()
 	switch e.op {
 	case "+":
-		return x + y
+		return x + y, true
 	case "-":
-		return x - y
+		return x - y, true
 	case "*":
-		return x * y
+		return x * y, true
 	case "/":
-		return x / y
+		return x / y, true
 	}
-	panic(corrupt(e.line, "operator %s on a fraction", e.op))
+	return 0, false
 }
 
 // constant is the value that a name stands for.
@@ -219,7 +238,7 @@ func (r *resolver) constant(e *expr, scope string, near map[string]int64) *const
 	}
 	d := r.lookup(e.name, scope)
 	if d == nil {
-		panic(corrupt(e.line, "%s is not declared", e.name))
+		return r.no(corrupt(e.line, "%s is not declared", e.name))
 	}
 	switch d.kind {
 	case declEnumerator:
@@ -227,13 +246,17 @@ func (r *resolver) constant(e *expr, scope string, near map[string]int64) *const
 	case declConst:
 		if d.eval == nil {
 			if d.busy {
-				panic(corrupt(d.line, "constant %s is made of itself", d.name))
+				return r.no(corrupt(d.line, "constant %s is made of itself", d.name))
 			}
 			d.busy = true
-			d.eval = r.evaluate(d.value, d.scope, nil)
+			c := r.evaluate(d.value, d.scope, nil)
 			d.busy = false
+			if r.err != nil {
+				return zero()
+			}
+			d.eval = c
 		}
 		return d.eval
 	}
-	panic(corrupt(e.line, "%s is not a constant", e.name))
+	return r.no(corrupt(e.line, "%s is not a constant", e.name))
 }

@@ -5,15 +5,22 @@ import (
 	"strings"
 )
 
-// parser reads declarations. Errors are thrown as *Error and caught in
-// Definitions.
+// parser reads declarations. It keeps the first error, and from then on sees
+// the end of the text, so that whatever is being read comes to an end, too.
 type parser struct {
+	err    *Error
 	tokens []token
 	at     int
 	scope  string
 	depth  int
 	decls  map[string]*decl
 	count  int
+}
+
+func (p *parser) fail(err *Error) {
+	if p.err == nil {
+		p.err, p.at = err, len(p.tokens)-1
+	}
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -41,17 +48,21 @@ func (p *parser) is(text string) bool {
 	return false
 }
 
+// until takes end if it comes next, and otherwise reports that there is more
+// before it.
+func (p *parser) until(end string) bool { return p.err == nil && !p.is(end) }
+
 func (p *parser) want(text string) {
 	if !p.is(text) {
 		t := p.peek()
-		panic(corrupt(t.line, "%q where %q is due", t.text, text))
+		p.fail(corrupt(t.line, "%q where %q is due", t.text, text))
 	}
 }
 
 func (p *parser) name() string {
 	t := p.next()
 	if t.kind != tokName {
-		panic(corrupt(t.line, "%q where a name is due", t.text))
+		p.fail(corrupt(t.line, "%q where a name is due", t.text))
 	}
 	return strings.TrimPrefix(t.text, "_")
 }
@@ -71,7 +82,7 @@ func (p *parser) scoped() string {
 
 func (p *parser) deeper() func() {
 	if p.depth++; p.depth > maxDepth {
-		panic(limit(p.peek().line, "nests deeper than %d", maxDepth))
+		p.fail(limit(p.peek().line, "nests deeper than %d", maxDepth))
 	}
 	return func() { p.depth-- }
 }
@@ -85,7 +96,7 @@ func join(scope, name string) string {
 
 func (p *parser) add(d *decl) {
 	if p.count++; p.count > maxDecls {
-		panic(limit(d.line, "more than %d declarations", maxDecls))
+		p.fail(limit(d.line, "more than %d declarations", maxDecls))
 	}
 	old := p.decls[d.name]
 	switch {
@@ -93,7 +104,7 @@ func (p *parser) add(d *decl) {
 		p.decls[d.name] = d
 	case d.forward:
 	case fmt.Sprint(describe(old)) != fmt.Sprint(describe(d)):
-		panic(corrupt(d.line, "%s is declared a second time, and differently from line %d", d.name, old.line))
+		p.fail(corrupt(d.line, "%s is declared a second time, and differently from line %d", d.name, old.line))
 	}
 }
 
@@ -134,7 +145,7 @@ func (p *parser) definition() {
 	notes := p.annotations()
 	t := p.peek()
 	if t.kind != tokName {
-		panic(corrupt(t.line, "%q where a declaration is due", t.text))
+		p.fail(corrupt(t.line, "%q where a declaration is due", t.text))
 	}
 	switch t.text {
 	case "module":
@@ -142,7 +153,7 @@ func (p *parser) definition() {
 		old := p.scope
 		p.scope = join(old, p.name())
 		p.want("{")
-		for !p.is("}") {
+		for p.until("}") {
 			p.definition()
 		}
 		p.scope = old
@@ -182,9 +193,9 @@ func (p *parser) definition() {
 		d.value = p.expr(0)
 		p.add(d)
 	case "bitset", "interface", "valuetype", "exception", "native", "component", "local", "abstract", "eventtype":
-		panic(unsupported(t.line, t.text))
+		p.fail(unsupported(t.line, t.text))
 	default:
-		panic(corrupt(t.line, "%q where a declaration is due", t.text))
+		p.fail(corrupt(t.line, "%q where a declaration is due", t.text))
 	}
 	if t.text == "module" && p.peek().text != ";" {
 		return // the semicolon after a module is often left out
@@ -208,7 +219,7 @@ func (p *parser) structure(notes annotations) {
 		d.base = p.scoped()
 	}
 	p.want("{")
-	for !p.is("}") {
+	for p.until("}") {
 		notes := p.annotations()
 		of := p.typeSpec()
 		for {
@@ -251,7 +262,7 @@ func (p *parser) union(notes annotations) {
 	d.of = p.typeSpec()
 	p.want(")")
 	p.want("{")
-	for !p.is("}") {
+	for p.until("}") {
 		m := memberDecl{}
 		n := 0
 		for {
@@ -266,7 +277,7 @@ func (p *parser) union(notes annotations) {
 			n++
 		}
 		if n == 0 {
-			panic(corrupt(p.peek().line, "%q where a case is due", p.peek().text))
+			p.fail(corrupt(p.peek().line, "%q where a case is due", p.peek().text))
 		}
 		notes := p.annotations()
 		of := p.typeSpec()
@@ -283,7 +294,7 @@ func (p *parser) enum(notes annotations) {
 	p.want("{")
 	d.values = p.names("}")
 	if len(d.values) == 0 {
-		panic(corrupt(d.line, "enum %s has no values", d.name))
+		p.fail(corrupt(d.line, "enum %s has no values", d.name))
 	}
 	p.add(d)
 }
@@ -291,7 +302,7 @@ func (p *parser) enum(notes annotations) {
 // names reads the values of an enum, or the bits of a mask.
 func (p *parser) names(end string) []enumValue {
 	var out []enumValue
-	for !p.is(end) {
+	for p.until(end) {
 		notes := p.annotations()
 		out = append(out, enumValue{p.name(), notes})
 		if !p.is(",") {
@@ -317,7 +328,7 @@ func (p *parser) annotations() annotations {
 		name := p.scoped()
 		params := make(map[string]*expr)
 		if p.is("(") {
-			for !p.is(")") {
+			for p.until(")") {
 				key := "value"
 				if t := p.peek(); t.kind == tokName && p.tokens[p.at+1].text == "=" {
 					key = t.text
@@ -376,7 +387,7 @@ func (p *parser) typeSpec() typeSpec {
 					out.word = "uint64"
 				}
 			default:
-				panic(corrupt(t.line, "unsigned %s", p.peek().text))
+				p.fail(corrupt(t.line, "unsigned %s", p.peek().text))
 			}
 			return out
 		case "string", "wstring":
@@ -406,7 +417,7 @@ func (p *parser) typeSpec() typeSpec {
 			p.want(">")
 			return out
 		case "fixed", "any", "Object", "ValueBase":
-			panic(unsupported(t.line, t.text))
+			p.fail(unsupported(t.line, t.text))
 		}
 	}
 	out.name = p.scoped()

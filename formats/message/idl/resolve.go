@@ -25,27 +25,31 @@ func Parse(text string) (d *Definitions, err error) {
 }
 
 // Add reads more declarations.
-func (d *Definitions) Add(text string) (err error) {
+func (d *Definitions) Add(text string) error {
 	if len(text) > maxText {
 		return limit(0, "text of %d bytes, at most %d are read", len(text), maxText)
 	}
-	defer catch(&err)
 	tokens, lexErr := lex(strings.TrimPrefix(strings.TrimRight(text, "\x00"), "\ufeff"))
 	if lexErr != nil {
 		return lexErr
 	}
 	p := &parser{tokens: tokens, decls: d.decls, count: len(d.decls)}
 	p.file()
+	if p.err != nil {
+		return p.err
+	}
 	for _, e := range p.decls {
 		if e.kind == declEnum {
-			d.enumerators(e)
+			if err := d.enumerators(e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // enumerators declares the values of an enum beside it.
-func (d *Definitions) enumerators(e *decl) {
+func (d *Definitions) enumerators(e *decl) error {
 	r := &resolver{Definitions: d}
 	next := int64(0)
 	for _, v := range e.values {
@@ -58,22 +62,12 @@ func (d *Definitions) enumerators(e *decl) {
 		}
 		next++
 	}
-}
-
-func catch(err *error) {
-	if x := recover(); x != nil {
-		e, ok := x.(*Error)
-		if !ok {
-			panic(x)
-		}
-		*err = e
-	}
+	return r.result()
 }
 
 // Type resolves the type called name: scoped with :: or, as ROS writes it, with
 // slashes.
-func (d *Definitions) Type(name string) (t *Type, err error) {
-	defer catch(&err)
+func (d *Definitions) Type(name string) (*Type, error) {
 	r := &resolver{Definitions: d}
 	scoped := strings.ReplaceAll(name, "/", "::")
 	e := d.decls[scoped]
@@ -85,17 +79,38 @@ func (d *Definitions) Type(name string) (t *Type, err error) {
 	if e == nil {
 		return nil, &Error{Reason: fmt.Sprintf("type %s is not declared", name), Kind: pipeline.ErrSchema}
 	}
-	return r.declared(e, e.line), nil
+	t := r.declared(e, e.line)
+	if err := r.result(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
+// resolver resolves types. It keeps the first error, from which on nothing is
+// resolved any more and what it returns means nothing.
 type resolver struct {
 	*Definitions
 	depth int
+	err   *Error
+}
+
+func (r *resolver) fail(err *Error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// result returns the first error.
+func (r *resolver) result() error {
+	if r.err != nil {
+		return r.err
+	}
+	return nil
 }
 
 func (r *resolver) deeper(line int) func() {
 	if r.depth++; r.depth > maxDepth {
-		panic(limit(line, "nests deeper than %d", maxDepth))
+		r.fail(limit(line, "nests deeper than %d", maxDepth))
 	}
 	return func() { r.depth-- }
 }
@@ -119,7 +134,8 @@ func (r *resolver) lookup(name, scope string) *decl {
 func (r *resolver) integer(e *expr, scope string, low, high int64) int64 {
 	c := r.evaluate(e, scope, nil)
 	if c.i == nil || !c.i.IsInt64() || c.i.Int64() < low || c.i.Int64() > high {
-		panic(corrupt(e.line, "the value is not an integer from %d to %d", low, high))
+		r.fail(corrupt(e.line, "the value is not an integer from %d to %d", low, high))
+		return low
 	}
 	return c.i.Int64()
 }
@@ -130,11 +146,14 @@ func (r *resolver) declared(d *decl, line int) *Type {
 		return d.typ
 	}
 	defer r.deeper(line)()
-	if d.busy {
-		panic(corrupt(line, "%s contains itself", d.name))
+	switch {
+	case d.busy:
+		r.fail(corrupt(line, "%s contains itself", d.name))
+	case d.forward:
+		r.fail(corrupt(line, "%s is declared, but nowhere defined", d.name))
 	}
-	if d.forward {
-		panic(corrupt(line, "%s is declared, but nowhere defined", d.name))
+	if r.err != nil {
+		return &Type{}
 	}
 	d.busy = true
 	defer func() { d.busy = false }()
@@ -171,9 +190,11 @@ func (r *resolver) declared(d *decl, line int) *Type {
 			t.Bytes *= 2
 		}
 	default:
-		panic(corrupt(line, "%s is not a type", d.name))
+		r.fail(corrupt(line, "%s is not a type", d.name))
 	}
-	d.typ = t
+	if r.err == nil {
+		d.typ = t
+	}
 	return t
 }
 
@@ -218,7 +239,8 @@ func (r *resolver) structure(t *Type, d *decl) {
 	if d.base != "" {
 		b := r.lookup(d.base, d.scope)
 		if b == nil || b.kind != declStruct {
-			panic(corrupt(d.line, "base %s of %s is not a struct that is declared", d.base, d.name))
+			r.fail(corrupt(d.line, "base %s of %s is not a struct that is declared", d.base, d.name))
+			return
 		}
 		base := r.declared(b, d.line)
 		t.Members = append(t.Members, base.Members...)
@@ -244,10 +266,10 @@ func (r *resolver) distinct(t *Type, d *decl) {
 	names, ids := make(map[string]bool), make(map[uint32]bool)
 	for _, m := range t.Members {
 		if names[m.Name] {
-			panic(corrupt(d.line, "%s has two members called %s", d.name, m.Name))
+			r.fail(corrupt(d.line, "%s has two members called %s", d.name, m.Name))
 		}
 		if ids[m.ID] && t.Ext == Mutable {
-			panic(corrupt(d.line, "%s has two members with id %d", d.name, m.ID))
+			r.fail(corrupt(d.line, "%s has two members with id %d", d.name, m.ID))
 		}
 		names[m.Name], ids[m.ID] = true, true
 	}
@@ -316,7 +338,7 @@ func (r *resolver) union(t *Type, d *decl) {
 		}
 	case Bool, Int8, Uint8, Int16, Uint16, Int32, Uint32, Int64, Uint64, Char, WChar:
 	default:
-		panic(corrupt(d.line, "a union cannot switch by %s", d.of))
+		r.fail(corrupt(d.line, "a union cannot switch by %s", d.of))
 	}
 	next := uint32(1) // the discriminator is member 0
 	seen := make(map[int64]bool)
@@ -327,7 +349,8 @@ func (r *resolver) union(t *Type, d *decl) {
 		for _, x := range md.cases {
 			c := r.evaluate(x, d.scope, near)
 			if c.i == nil || !c.i.IsInt64() || seen[c.i.Int64()] {
-				panic(corrupt(x.line, "the case is not an integer of its own"))
+				r.fail(corrupt(x.line, "the case is not an integer of its own"))
+				return
 			}
 			seen[c.i.Int64()] = true
 			m.Cases = append(m.Cases, c.i.Int64())
@@ -346,6 +369,9 @@ var primitives = map[string]Kind{
 // spec resolves a type where it is used.
 func (r *resolver) spec(s typeSpec, scope string) *Type {
 	defer r.deeper(s.line)()
+	if r.err != nil {
+		return &Type{}
+	}
 	var t *Type
 	bound := uint32(0)
 	if s.bound != nil {
@@ -365,7 +391,7 @@ func (r *resolver) spec(s typeSpec, scope string) *Type {
 	for i := len(s.dims) - 1; i >= 0; i-- {
 		n := r.integer(s.dims[i], scope, 1, maxArray)
 		if total *= n; total > maxArray {
-			panic(limit(s.line, "an array of more than %d elements", maxArray))
+			r.fail(limit(s.line, "an array of more than %d elements", maxArray))
 		}
 		t = &Type{Kind: Array, Elem: t, Len: uint32(n), Inner: i > 0}
 	}
@@ -378,13 +404,15 @@ func (r *resolver) named(s typeSpec, scope string) *Type {
 		name := strings.TrimPrefix(s.name, "::")
 		if text, ok := r.Missing(name); ok {
 			if err := r.Add(text); err != nil {
-				panic(corrupt(s.line, "built-in type %s: %v", name, err))
+				r.fail(corrupt(s.line, "built-in type %s: %v", name, err))
+				return &Type{}
 			}
 			d = r.decls[name]
 		}
 	}
 	if d == nil {
-		panic(corrupt(s.line, "type %s is not declared", s.name))
+		r.fail(corrupt(s.line, "type %s is not declared", s.name))
+		return &Type{}
 	}
 	return r.declared(d, s.line)
 }

@@ -62,7 +62,7 @@ var sound = []string{
 	`{"tree":{"v":1.0,"kids":[{"v":2, "kids":[]}]},"any":[1, {"a":null}],"mode":"a","either":null,"mixed":7,"took":{"nsec":-5,"sec":-1}}`,
 }
 
-func TestMessages(t *testing.T) {
+func Test41Messages(t *testing.T) {
 	l := parse(t, image)
 	msgs := make([][]byte, len(sound))
 	for i, s := range sound {
@@ -116,10 +116,11 @@ func TestRefused(t *testing.T) {
 }
 
 // Without a schema a message stays its text.
-func TestWithoutSchema(t *testing.T) {
+func Test41WithoutSchema(t *testing.T) {
 	l := parse(t, "")
 	for _, c := range []struct{ msg, want string }{
 		{`{"a": 1, "b":[12345678901234567890]}`, `json="{\"a\": 1, \"b\":[12345678901234567890]}"`}, {` null `, `json="null"`}, {`"x"`, `json="\"x\""`},
+		{`{"a":1}`, `json="{\"a\":1}"`}, {`{"a":1.5}`, `json="{\"a\":1.5}"`}, {`{"a":null}`, `json="{\"a\":null}"`}, // a field that changes its type
 		{`{"a":1,"a":1}`, "!duplicate_key"}, {`{"a":1}x`, "!trailing_bytes"}, {``, "!truncated"},
 	} {
 		if got := messagetest.One(t, l, []byte(c.msg)); got != c.want {

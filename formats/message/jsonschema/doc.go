@@ -13,7 +13,7 @@
 //
 // "Anything else" is a value that may be of several types, an array without
 // items or with prefixItems, an object without properties, a reference that
-// leads outside of the schema or back into itself, allOf, if and not. A type
+// leads outside of the schema or back into itself, allOf of several, if and not. A type
 // "T or null", spelled as a list of types, anyOf, oneOf or nullable, is T.
 // enum and const give the type that their values share. Every value is
 // nullable, required or not: a member that is absent and one that is null are

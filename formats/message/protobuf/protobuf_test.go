@@ -1,12 +1,8 @@
 package protobuf_test
 
 import (
-	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +15,6 @@ import (
 
 	"github.com/drivemill/drivemill/formats/message"
 	"github.com/drivemill/drivemill/formats/message/messagetest"
-	"github.com/drivemill/drivemill/formats/message/protobuf"
-	"github.com/drivemill/drivemill/pipeline"
 )
 
 const base = `name: "base.proto" package: "b" syntax: "proto3"
@@ -95,117 +89,6 @@ message_type { name: "Old" extension_range { start: 100 end: 200 }
   field { name: "loose" number: 6 type: TYPE_FIXED32 label: LABEL_REPEATED }
   field { name: "text" number: 7 type: TYPE_STRING label: LABEL_OPTIONAL } }
 `
-
-// shuffled puts the fields of a message into another order.
-func shuffled(m []byte) []byte {
-	var parts [][]byte
-	for len(m) > 0 {
-		num, typ, k := protowire.ConsumeTag(m)
-		l := protowire.ConsumeFieldValue(num, typ, m[k:])
-		parts = append(parts, m[:k+l])
-		m = m[k+l:]
-	}
-	// Values of one field keep their order.
-	slices.SortStableFunc(parts, func(a, b []byte) int {
-		x, _, _ := protowire.ConsumeTag(a)
-		y, _, _ := protowire.ConsumeTag(b)
-		return int(x*7919%97) - int(y*7919%97)
-	})
-	return slices.Concat(parts...)
-}
-
-// Random messages have the cells that the reference implementation says.
-func TestOracle(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		files []string
-	}{{"b.Full", []string{full, base}}, {"o.Old", []string{proto2}}, {"b.Tree", []string{full, base}}} {
-		t.Run(c.name, func(t *testing.T) {
-			l, d := schema(t, c.name, c.files...)
-			r := rand.New(rand.NewPCG(1, 2))
-			var msgs [][]byte
-			var want []messagetest.Row
-			for range 300 {
-				b, err := proto.Marshal(randomMessage(r, d, 0))
-				if err != nil {
-					t.Fatal(err)
-				}
-				switch r.IntN(4) {
-				case 0: // merging
-					more, err := proto.Marshal(randomMessage(r, d, 0))
-					if err != nil {
-						t.Fatal(err)
-					}
-					b = append(b, more...)
-				case 1:
-					b = shuffled(b)
-				case 2: // unknown fields
-					b = protowire.AppendTag(b, 700, protowire.StartGroupType)
-					b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
-					b = protowire.AppendFixed64(b, 1)
-					b = protowire.AppendTag(b, 700, protowire.EndGroupType)
-				}
-				m := dynamicpb.NewMessage(d)
-				if err := proto.Unmarshal(b, m); err != nil {
-					t.Fatal(err)
-				}
-				msgs = append(msgs, b)
-				want = append(want, messagetest.Row{Cells: strings.Join(cells(m, true, "", map[protoreflect.FullName]int{}), " ")})
-			}
-			got := messagetest.Decode(t, l, nil, 64, msgs...)
-			bad := 0
-			for i := range got {
-				got[i].Cells = canonical(t, d, got[i].Cells)
-				if got[i] != want[i] && bad < 3 && !mergedDoubles(msgs[i]) {
-					bad++
-					t.Errorf("message %d: %x\n%s %s\nwant\n%s", i, msgs[i], got[i].Cells, got[i].Reason, want[i].Cells)
-				}
-			}
-		})
-	}
-}
-
-var bytesCell = regexp.MustCompile(`b:[A-Za-z0-9+/=]*`)
-
-// canonical writes messages that are kept as bytes in the order of their
-// numbers, as the oracle does.
-func canonical(t *testing.T, d protoreflect.MessageDescriptor, cells string) string {
-	tree := d.ParentFile().Messages().ByName("Tree")
-	from := strings.Index(cells, "left.v=")
-	if tree == nil || from < 0 {
-		return cells
-	}
-	return cells[:from] + bytesCell.ReplaceAllStringFunc(cells[from:], func(s string) string {
-		b, err := base64.StdEncoding.DecodeString(s[2:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := dynamicpb.NewMessage(tree)
-		if err := proto.Unmarshal(b, m); err != nil {
-			t.Fatal(err)
-		}
-		b, err = proto.MarshalOptions{Deterministic: true}.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return "b:" + base64.StdEncoding.EncodeToString(b)
-	})
-}
-
-// mergedDoubles reports whether a message may have a map key twice, of which
-// the oracle keeps one.
-func mergedDoubles(m []byte) bool {
-	seen := 0
-	for len(m) > 0 {
-		num, typ, k := protowire.ConsumeTag(m)
-		l := protowire.ConsumeFieldValue(num, typ, m[k:])
-		if num == 23 {
-			seen++
-		}
-		m = m[k+l:]
-	}
-	return seen > 1
-}
 
 func TestSuite(t *testing.T) {
 	l, d := schema(t, "b.Full", full, base)
@@ -382,72 +265,6 @@ func TestJSONTypes(t *testing.T) {
 	}
 }
 
-func TestSchemas(t *testing.T) {
-	set, _ := fileSet(t, full, base) // full imports base, which comes after it
-	t.Run("38 unsorted set, nested root", func(t *testing.T) {
-		if l := layoutOf(t, "b.Outer.Point", set); len(l.Fields()) != 2 {
-			t.Error(l.Fields())
-		}
-	})
-	t.Run("38 two versions of one file", func(t *testing.T) {
-		other := proto.Clone(set).(*descriptorpb.FileDescriptorSet)
-		p := other.File[1].MessageType[0].NestedType[0]
-		p.Field = p.Field[:1]
-		if a, b := layoutOf(t, "b.Outer.Point", set), layoutOf(t, "b.Outer.Point", other); len(a.Fields()) != 2 || len(b.Fields()) != 1 {
-			t.Error(a.Fields(), b.Fields())
-		}
-	})
-	whole, err := proto.Marshal(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parse := func(name, encoding string, data []byte) error {
-		_, err := protobuf.Encoding{}.Parse(message.Schema{Name: name, Encoding: encoding, Data: data})
-		return err
-	}
-	t.Run("refused", func(t *testing.T) {
-		for name, err := range map[string]error{
-			"encoding": parse("b.Full", "jsonschema", whole), "unknown": parse("b.Wrong", "protobuf", whole),
-			"missing import": parse("b.Full", "protobuf", mustMarshal(t, &descriptorpb.FileDescriptorSet{File: set.File[:1]})),
-			"garbage":        parse("b.Full", "protobuf", []byte("message Full {}")),
-		} {
-			if err == nil {
-				t.Errorf("%s: no error", name)
-			}
-		}
-		if err := parse("b.Full", "cdr", whole); !errors.Is(err, pipeline.ErrUnsupported) {
-			t.Error(err)
-		}
-		for n := range whole {
-			_ = parse("b.Full", "protobuf", whole[:n])
-		}
-	})
-	t.Run("recursion that is too wide", func(t *testing.T) {
-		m := &descriptorpb.DescriptorProto{Name: proto.String("W")}
-		for i := range 200 {
-			m.Field = append(m.Field, &descriptorpb.FieldDescriptorProto{Name: proto.String("f" + strings.Repeat("x", i)), Number: proto.Int32(int32(i + 1)),
-				Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".W"), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()})
-		}
-		l := layoutOf(t, "W", &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{Name: proto.String("w"), MessageType: []*descriptorpb.DescriptorProto{m}}}})
-		if n := len(l.Fields()); n != 200 {
-			t.Error(n)
-		}
-	})
-}
-
-// Editions say presence and encoding by features.
-func TestEditions(t *testing.T) {
-	const text = `name: "e.proto" syntax: "editions" edition: EDITION_2023 options { features { field_presence: IMPLICIT } }
-message_type { name: "M" nested_type { name: "S" field { name: "x" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL } }
-  field { name: "implicit" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL }
-  field { name: "explicit" number: 2 type: TYPE_INT32 label: LABEL_OPTIONAL options { features { field_presence: EXPLICIT } } }
-  field { name: "delimited" number: 3 type: TYPE_MESSAGE type_name: ".M.S" label: LABEL_OPTIONAL options { features { message_encoding: DELIMITED } } } }
-`
-	if got := decode(t, "M", text, []byte{0x1b, 0x08, 0x05, 0x1c}); got != "implicit=0 explicit=null delimited.x=5" {
-		t.Error(got)
-	}
-}
-
 // A list of messages without bytes, each with many columns, cannot be made
 // large without end.
 func TestAmplification(t *testing.T) {
@@ -485,21 +302,6 @@ func FuzzDecode(f *testing.F) {
 		m := dynamicpb.NewMessage(d)
 		if err := proto.Unmarshal(msg, m); (err == nil) != (got.Reason == "") && got.Reason != message.OutOfRange && got.Reason != message.InvalidUTF8 && got.Reason != message.TooLarge {
 			t.Errorf("%s, the reference says %v", got.Reason, err)
-		}
-	})
-}
-
-func FuzzSchema(f *testing.F) {
-	set, _ := fileSet(f, full, base)
-	f.Add(mustMarshal(f, set))
-	old, _ := fileSet(f, proto2)
-	f.Add(mustMarshal(f, old))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, name := range []string{"b.Full", "o.Old", "M"} {
-			l, err := protobuf.Encoding{}.Parse(message.Schema{Name: name, Encoding: "protobuf", Data: data})
-			if err == nil {
-				messagetest.Decode(t, l, nil, 1, nil, []byte{0x0a, 0x02, 0x08, 0x01})
-			}
 		}
 	})
 }

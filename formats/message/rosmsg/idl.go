@@ -38,14 +38,17 @@ func IDL(name, text string) (string, error) {
 			parts := strings.Split(f.TypeName, "/")
 			switch len(parts) {
 			case 1:
-				parts = []string{pkg, "msg", parts[0]}
-				if parts[2] == "Header" && pkg != "std_msgs" {
-					parts[0] = "std_msgs"
+				if parts[0] == "Header" {
+					word = "Header" // of the package, else of std_msgs
+					break
 				}
+				parts = []string{pkg, "msg", parts[0]}
 			case 2:
 				parts = []string{parts[0], "msg", parts[1]}
 			}
-			word = "::" + strings.Join(parts, "::")
+			if word == "" {
+				word = "::" + strings.Join(parts, "::")
+			}
 		case f.Bound > 0:
 			word = fmt.Sprintf("%s<%d>", word, f.Bound)
 		}
@@ -64,14 +67,33 @@ func IDL(name, text string) (string, error) {
 	return b.String(), nil
 }
 
-// BuiltinIDL returns the definition of a built-in ROS 2 type in IDL. The name
-// is that of ROS or scoped with ::.
+// BuiltinIDL returns the definition of a built-in ROS 2 type in IDL, or of one
+// that is derived from a service or action. The name is that of ROS or scoped
+// with ::. A bare Header is that of std_msgs.
 func BuiltinIDL(name string) (string, bool) {
 	name = strings.ReplaceAll(name, "::", "/")
+	if name == "Header" {
+		return "typedef ::std_msgs::msg::Header Header;", true
+	}
+	if text, ok := DerivedIDL(name); ok {
+		return text, true
+	}
 	if strings.Count(name, "/") != 2 {
 		return "", false
 	}
 	text, ok := builtinText(ROS2, keyOf(name))
+	if !ok {
+		return "", false
+	}
+	out, err := IDL(name, text)
+	return out, err == nil
+}
+
+// DerivedIDL returns the definition, in IDL, of a type that the tools of ROS 2
+// derive from a service or action: pkg/srv/Service_Event, and so on. The types of
+// the parts, Service_Request and the like, are for others to define.
+func DerivedIDL(name string) (string, bool) {
+	_, text, ok := derivedText(name)
 	if !ok {
 		return "", false
 	}

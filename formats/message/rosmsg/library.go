@@ -10,17 +10,14 @@ import (
 )
 
 // Library holds definitions of ROS 2 types apart from any recording: a folder
-// of .msg and .srv files, or what is built in. A nil Library is empty.
+// of .msg, .srv, .action and .idl files, or what is built in. A nil Library is
+// empty.
 type Library struct {
-	text  map[string]string // by pkg/Type
-	srv   map[string]string // by pkg/Service
-	idl   map[string]string // path by pkg/Type, of what only IDL defines
+	text  map[string]string // .msg, by pkg/Type
+	parts map[string]string // .srv and .action, by pkg/srv/Name and pkg/action/Name
+	idl   map[string]string // by pkg/msg/Type
 	below *Library          // asked for what is not here
 }
-
-// TranslateIDL translates a file of OMG IDL into the .msg texts of the types it
-// defines, by name (pkg/msg/Type).
-type TranslateIDL func(text []byte) (map[string]string, error)
 
 // Builtins returns the types built in for a distribution of ROS 2, by its name
 // in lower case, and the distribution they are those of: that of Humble for an
@@ -49,144 +46,211 @@ func (l *Library) Over(below *Library) *Library {
 }
 
 // Add takes in a file, named by its path below the folder: pkg/msg/Type.msg,
-// pkg/srv/Service.srv, pkg/msg/Type.idl; msg and srv may be left out. Root is
-// the name of the folder, which counts as package for a path without one. Files
-// of other kinds are passed over. IDL is translated by idl; without it, types
-// that only .idl files define are reported by Definition.
-func (l *Library) Add(root, name string, text []byte, idl TranslateIDL) error {
+// pkg/srv/Service.srv, pkg/action/Action.action, pkg/msg/Type.idl; msg, srv and
+// action may be left out. Root is the name of the folder, which counts as
+// package for a path without one. Files of other kinds are passed over.
+//
+// An .idl file is looked into when it is asked for the type that it is named
+// after, and only if no other file defines that: what tools make of a .msg says
+// the same with more words.
+func (l *Library) Add(root, name string, text []byte) error {
 	ext := path.Ext(name)
-	if ext != ".msg" && ext != ".srv" && ext != ".idl" {
+	if !IsDefinition(name) {
 		return nil
 	}
+	full := fileType(root, name)
+	if len(text) > MaxText {
+		return &Error{Type: full, Kind: pipeline.ErrLimit, Reason: fmt.Sprintf("text of %d bytes, at most %d are read", len(text), MaxText)}
+	}
+	switch ext {
+	case ".msg":
+		return keep(&l.text, keyOf(full), string(text))
+	case ".idl":
+		return keep(&l.idl, full, string(text))
+	}
+	return keep(&l.parts, full, string(text))
+}
+
+// IsDefinition reports whether Add takes in a file of that name.
+func IsDefinition(name string) bool {
+	switch path.Ext(name) {
+	case ".msg", ".srv", ".action", ".idl":
+		return true
+	}
+	return false
+}
+
+// fileType is the name, pkg/msg/Type, that a file in folder root stands for.
+func fileType(root, name string) string {
+	ext := path.Ext(name)
 	parts := strings.Split(strings.TrimSuffix(name, ext), "/")
 	short := parts[len(parts)-1]
 	parts = parts[:len(parts)-1]
+	space := "msg"
 	if n := len(parts); n > 0 && (parts[n-1] == "msg" || parts[n-1] == "srv" || parts[n-1] == "action") {
+		space = parts[n-1]
 		parts = parts[:n-1]
+	} else if ext == ".srv" || ext == ".action" {
+		space = ext[1:]
 	}
 	pkg := root
 	if n := len(parts); n > 0 {
 		pkg = parts[n-1]
 	}
-	key := pkg + "/" + short
-	if len(text) > MaxText {
-		return &Error{Type: key, Kind: pipeline.ErrLimit, Reason: fmt.Sprintf("text of %d bytes, at most %d are read", len(text), MaxText)}
-	}
-	switch {
-	case ext == ".msg":
-		return l.define(key, string(text))
-	case ext == ".srv":
-		if l.srv == nil {
-			l.srv = make(map[string]string)
-		}
-		l.srv[key] = string(text)
-	case idl == nil:
-		if l.idl == nil {
-			l.idl = make(map[string]string)
-		}
-		l.idl[key] = name
-	default:
-		types, err := idl(text)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		for typ, text := range types {
-			// The .idl that tools make of a .msg says the same with more words.
-			if k := keyOf(typ); l.text[k] == "" {
-				if err := l.define(k, text); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
+	return pkg + "/" + space + "/" + short
 }
 
-// define adds the text of one type.
-func (l *Library) define(key, text string) error {
-	if old, ok := l.text[key]; ok && strings.TrimSpace(old) != strings.TrimSpace(text) {
+// keep adds a text to a map of a library.
+func keep(m *map[string]string, key, text string) error {
+	if old, ok := (*m)[key]; ok && strings.TrimSpace(old) != strings.TrimSpace(text) {
 		return corrupt(key, 1, "defined in two files, and differently")
 	}
-	if l.text == nil {
-		l.text = make(map[string]string)
+	if *m == nil {
+		*m = make(map[string]string)
 	}
-	l.text[key] = text
+	(*m)[key] = text
 	return nil
 }
 
-// Len is how many types and services l itself holds.
+// Len is how many files l itself holds.
 func (l *Library) Len() int {
 	if l == nil {
 		return 0
 	}
-	return len(l.text) + len(l.srv)
+	return len(l.text) + len(l.parts) + len(l.idl)
 }
 
-// find returns the text of a type, of l or of what is below.
-func (l *Library) find(key string) (string, bool) {
+// file is a text of a library.
+type file struct {
+	name  string // pkg/msg/Type, of a service or action that of the file
+	text  string
+	isIDL bool
+	parts bool // of a service or action
+}
+
+// find returns the text that defines a type, pkg/msg/Type or pkg/Type, of l or
+// of what is below.
+func (l *Library) find(name string) (file, bool) {
+	key := keyOf(name)
+	if strings.Count(name, "/") == 1 {
+		name = strings.Replace(name, "/", "/msg/", 1)
+	}
+	base := baseOf(name)
 	for ; l != nil; l = l.below {
 		if text, ok := l.text[key]; ok {
-			return text, true
+			return file{name: name, text: text}, true
+		}
+		if text, ok := l.parts[base]; ok {
+			return file{name: base, text: text, parts: true}, true
+		}
+		for _, of := range []string{name, base} {
+			if text, ok := l.idl[of]; ok {
+				return file{name: of, text: text, isIDL: true}, true
+			}
 		}
 	}
-	return "", false
+	return file{}, false
 }
 
 // Definition returns the definition of a type and of all types it uses, in the
-// form that recordings have it and Parse reads: pkg/msg/Type, pkg/Type, or
-// pkg/srv/Service_Event for the events of a service. The error of an unknown
-// type wraps pipeline.ErrNotFound. Types that are used and not known are left
-// out, for Parse to report.
-func (l *Library) Definition(name string) ([]byte, error) {
-	if l == nil {
-		return nil, fmt.Errorf("message type %s: %w", name, pipeline.ErrNotFound)
-	}
-	root, ok := l.find(keyOf(name))
-	service, isEvent := strings.CutSuffix(name, "_Event")
-	if !ok && isEvent && strings.Contains(name, "/srv/") {
-		for at := l; at != nil && !ok; at = at.below {
-			root, ok = at.srv[keyOf(service)]
-		}
-	}
+// form that recordings have it: pkg/msg/Type, pkg/Type, or a type that the tools
+// of ROS 2 make of a service or action, as pkg/srv/Service_Event. The encoding
+// is ros2msg, as Parse reads it, or ros2idl where some of it is in IDL: sections
+// behind lines IDL: and MSG:, the first of which is the type's. The error of an
+// unknown type wraps pipeline.ErrNotFound. Types that are used and not known are
+// left out, for the reader to report.
+func (l *Library) Definition(name string) (encoding string, text []byte, err error) {
+	root, ok := l.find(name)
 	if !ok {
-		if file, ok := l.idl[keyOf(name)]; ok {
-			return nil, fmt.Errorf("message type %s is defined by %s only, and IDL is not read: %w", name, file, pipeline.ErrNotFound)
+		return "", nil, fmt.Errorf("message type %s: %w", name, pipeline.ErrNotFound)
+	}
+	files := []file{root}
+	used := map[string]bool{root.name: true}
+	isIDL, size := false, 0
+	for i := 0; i < len(files); i++ {
+		f := files[i]
+		isIDL = isIDL || f.isIDL
+		size += len(f.text)
+		if len(files) > MaxTypes || size > MaxText {
+			return "", nil, &Error{Type: name, Kind: pipeline.ErrLimit, Reason: "it uses too many types"}
 		}
-		return nil, fmt.Errorf("message type %s: %w", name, pipeline.ErrNotFound)
+		for _, u := range l.uses(f) {
+			if !used[u.name] {
+				used[u.name] = true
+				files = append(files, u)
+			}
+		}
 	}
 	var b strings.Builder
-	b.WriteString(root)
-	used := map[string]bool{keyOf(name): true}
-	for queue := l.uses(packageOf(name), root, used); len(queue) > 0; queue = queue[1:] {
-		key := queue[0]
-		text, _ := l.find(key)
-		fmt.Fprintf(&b, "\n%s\nMSG: %s\n%s", strings.Repeat("=", 80), key, text)
-		if len(used) > MaxTypes || b.Len() > MaxText {
-			return nil, &Error{Type: name, Kind: pipeline.ErrLimit, Reason: "it uses too many types"}
+	if !isIDL {
+		b.WriteString(root.text)
+		for _, f := range files[1:] {
+			fmt.Fprintf(&b, "\n%s\nMSG: %s\n%s", bar, keyOf(f.name), f.text)
 		}
-		queue = append(queue, l.uses(packageOf(key), text, used)...)
+		return "ros2msg", []byte(b.String()), nil
 	}
-	return []byte(b.String()), nil
+	for _, f := range files {
+		switch {
+		case f.isIDL:
+			fmt.Fprintf(&b, "%s\nIDL: %s\n%s\n", bar, f.name, f.text)
+		case f.parts:
+			for _, s := range namedParts(f.name, f.text) {
+				fmt.Fprintf(&b, "%s\nMSG: %s\n%s\n", bar, s.name, s.text)
+			}
+		default:
+			fmt.Fprintf(&b, "%s\nMSG: %s\n%s\n", bar, f.name, f.text)
+		}
+	}
+	return "ros2idl", []byte(b.String()), nil
 }
 
-// uses lists the known types that a text uses and that are not used yet.
-func (l *Library) uses(pkg, text string, used map[string]bool) []string {
+// bar is the line between the sections of a definition.
+var bar = strings.Repeat("=", 80)
+
+// uses lists the known types that a text uses.
+func (l *Library) uses(f file) []file {
+	var out []file
+	if f.isIDL {
+		for line := range strings.Lines(f.text) {
+			if name, ok := included(line); ok {
+				if u, ok := l.find(fileType(packageOf(f.name), name)); ok {
+					out = append(out, u)
+				}
+			}
+		}
+		return out
+	}
 	r := newResolver(ROS2)
-	var keys []string
-	for line := range strings.Lines(text) {
-		f, _, _ := parseLine(ROS2, line)
-		if f == nil || f.Kind != Message {
+	for line := range strings.Lines(f.text) {
+		field, _, _ := parseLine(ROS2, line)
+		if field == nil || field.Kind != Message {
 			continue
 		}
-		for _, key := range r.candidates(pkg, f.TypeName) {
-			if _, ok := l.find(key); ok {
-				if !used[key] {
-					used[key] = true
-					keys = append(keys, key)
-				}
+		for _, key := range r.candidates(packageOf(f.name), field.TypeName) {
+			if u, ok := l.find(key); ok {
+				out = append(out, u)
 				break
 			}
 		}
 	}
-	return keys
+	return out
+}
+
+// included returns the file that a line of IDL includes.
+func included(line string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+	if !ok {
+		return "", false
+	}
+	rest, ok = strings.CutPrefix(strings.TrimSpace(rest), "include")
+	rest = strings.TrimSpace(rest)
+	if !ok || len(rest) < 3 {
+		return "", false
+	}
+	end := map[byte]string{'"': "\"", '<': ">"}[rest[0]]
+	if end == "" {
+		return "", false
+	}
+	name, _, ok = strings.Cut(rest[1:], end)
+	return name, ok
 }

@@ -2,7 +2,6 @@ package rosmsg
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -18,25 +17,29 @@ func TestLibrary(t *testing.T) {
 		"deep/other_msgs/Thing.msg": "uint8 A=1\nmy_msgs/msg/Inner inner",
 		"msg/Local.msg":             "int32 n",
 		"my_msgs/srv/Ask.srv":       "Inner question\n---\nbool answer",
+		"my_msgs/action/Go.action":  "Inner[] way\n---\nbool there\n---\nfloat32 left",
 		"my_msgs/README.md":         "no definition",
-		"my_msgs/msg/Late.idl":      "module my_msgs { };",
 	} {
-		if err := l.Add("folder_msgs", name, []byte(text), nil); err != nil {
+		if err := l.Add("folder_msgs", name, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	base, _ := Builtins("humble")
 	l = l.Over(base)
 	for name, want := range map[string]string{
-		"my_msgs/msg/Outer":     "many, thing.inner.x, header.stamp, header.frame_id",
-		"my_msgs/Outer":         "many, thing.inner.x, header.stamp, header.frame_id",
-		"folder_msgs/msg/Local": "n",
-		"my_msgs/srv/Ask_Event": "info.event_type, info.stamp, info.client_gid, info.sequence_number, request, response",
-		"sensor_msgs/msg/Range": "header.stamp, header.frame_id, radiation_type, field_of_view, min_range, max_range, range",
+		"my_msgs/msg/Outer":                  "many, thing.inner.x, header.stamp, header.frame_id",
+		"my_msgs/Outer":                      "many, thing.inner.x, header.stamp, header.frame_id",
+		"folder_msgs/msg/Local":              "n",
+		"my_msgs/srv/Ask_Event":              "info.event_type, info.stamp, info.client_gid, info.sequence_number, request, response",
+		"my_msgs/action/Go_FeedbackMessage":  "goal_id.uuid, feedback.left",
+		"my_msgs/action/Go_SendGoal_Event":   "info.event_type, info.stamp, info.client_gid, info.sequence_number, request, response",
+		"my_msgs/action/Go_SendGoal_Request": "goal_id.uuid, goal.way",
+		"my_msgs/srv/Ask_Response":           "answer",
+		"sensor_msgs/msg/Range":              "header.stamp, header.frame_id, radiation_type, field_of_view, min_range, max_range, range",
 	} {
-		text, err := l.Definition(name)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
+		encoding, text, err := l.Definition(name)
+		if err != nil || encoding != "ros2msg" {
+			t.Errorf("%s: %s, %v", name, encoding, err)
 			continue
 		}
 		typ, err := Parse(ROS2, name, text)
@@ -52,46 +55,60 @@ func TestLibrary(t *testing.T) {
 			t.Errorf("%s: columns %s, want %s", name, got, want)
 		}
 	}
-	for _, name := range []string{"my_msgs/msg/Nothing", "my_msgs/srv/Nothing_Event", "my_msgs/msg/Late", ""} {
-		if _, err := l.Definition(name); !errors.Is(err, pipeline.ErrNotFound) {
+	for _, name := range []string{"my_msgs/msg/Nothing", "my_msgs/srv/Nothing_Event", "my_msgs/msg/Ask_Event", ""} {
+		if _, _, err := l.Definition(name); !errors.Is(err, pipeline.ErrNotFound) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := l.Definition("my_msgs/msg/Late"); !strings.Contains(err.Error(), "Late.idl") {
-		t.Errorf("type in IDL: %v", err)
-	}
-	if err := l.Add("x", "my_msgs/Inner.msg", []byte("float32 x"), nil); !errors.Is(err, pipeline.ErrCorrupt) {
+	if err := l.Add("x", "my_msgs/Inner.msg", []byte("float32 x")); !errors.Is(err, pipeline.ErrCorrupt) {
 		t.Errorf("defined twice: %v", err)
 	}
 	var none *Library
-	if _, err := none.Definition("std_msgs/msg/String"); !errors.Is(err, pipeline.ErrNotFound) || none.Len() != 0 || none.Over(base) != base {
+	if _, _, err := none.Definition("std_msgs/msg/String"); !errors.Is(err, pipeline.ErrNotFound) || none.Len() != 0 || none.Over(base) != base {
 		t.Errorf("no library: %v", err)
 	}
 }
 
-// An .idl file goes through the translator, unless a .msg file says it already.
+// What only .idl files define comes with the files it includes, and whatever
+// else it uses in .msg files.
 func TestLibraryIDL(t *testing.T) {
 	l := &Library{}
-	translate := func(text []byte) (map[string]string, error) {
-		if len(text) == 0 {
-			return nil, fmt.Errorf("empty: %w", pipeline.ErrCorrupt)
-		}
-		return map[string]string{"my_msgs/msg/A": "int32 from_idl", "my_msgs/msg/B": "int32 b"}, nil
-	}
-	for _, f := range [][2]string{{"my_msgs/msg/A.msg", "int32 a"}, {"my_msgs/msg/A.idl", "module"}} {
-		if err := l.Add("x", f[0], []byte(f[1]), translate); err != nil {
+	for name, text := range map[string]string{
+		"my_msgs/msg/A.msg":     "B b",
+		"my_msgs/msg/A.idl":     "not looked at",
+		"my_msgs/msg/B.idl":     "#include \"other_msgs/msg/C.idl\"\n#  include <my_msgs/msg/D.idl>\n#include \"std_msgs/msg/Header.idl\"\n#include",
+		"other_msgs/msg/C.idl":  "#include \"my_msgs/msg/B.idl\"\nstruct C",
+		"my_msgs/msg/D.msg":     "uint8 d\n",
+		"my_msgs/msg/Alone.idl": "alone",
+		"my_msgs/srv/Ask.srv":   "B b\n---\nint32 n",
+	} {
+		if err := l.Add("x", name, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a, err := l.Definition("my_msgs/msg/A")
-	if err != nil || string(a) != "int32 a" {
-		t.Errorf("A is %q, %v", a, err)
+	for name, want := range map[string]string{
+		"my_msgs/msg/A":         "MSG: my_msgs/msg/A|IDL: my_msgs/msg/B|IDL: other_msgs/msg/C|MSG: my_msgs/msg/D",
+		"my_msgs/msg/B":         "IDL: my_msgs/msg/B|IDL: other_msgs/msg/C|MSG: my_msgs/msg/D",
+		"my_msgs/Alone":         "IDL: my_msgs/msg/Alone",
+		"my_msgs/srv/Ask_Event": "MSG: my_msgs/srv/Ask_Request|MSG: my_msgs/srv/Ask_Response|IDL: my_msgs/msg/B|IDL: other_msgs/msg/C|MSG: my_msgs/msg/D",
+		"my_msgs/msg/D":         "",
+	} {
+		encoding, text, err := l.Definition(name)
+		var heads []string
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "MSG:") || strings.HasPrefix(line, "IDL:") {
+				heads = append(heads, strings.TrimSpace(line))
+			}
+		}
+		if got := strings.Join(heads, "|"); err != nil || got != want || (encoding == "ros2idl") != (want != "") {
+			t.Errorf("%s: %s, %s, %v; want %s", name, encoding, got, err, want)
+		}
 	}
-	if b, err := l.Definition("my_msgs/msg/B"); err != nil || string(b) != "int32 b" {
-		t.Errorf("B is %q, %v", b, err)
+	if err := l.Add("x", "my_msgs/msg/B.idl", []byte("else")); !errors.Is(err, pipeline.ErrCorrupt) {
+		t.Errorf("defined twice: %v", err)
 	}
-	if err := l.Add("x", "C.idl", nil, translate); !errors.Is(err, pipeline.ErrCorrupt) {
-		t.Errorf("empty file: %v", err)
+	if err := l.Add("x", "Big.idl", make([]byte, MaxText+1)); !errors.Is(err, pipeline.ErrLimit) {
+		t.Errorf("large file: %v", err)
 	}
 }
 
@@ -103,7 +120,7 @@ func TestBuiltins(t *testing.T) {
 			t.Errorf("%s is %s", release, got)
 		}
 		for _, name := range BuiltinNames(ROS2) {
-			text, err := l.Definition(name)
+			_, text, err := l.Definition(name)
 			if err == nil {
 				_, err = Parse(ROS2, name, text)
 			}
@@ -126,7 +143,7 @@ func TestBuiltins(t *testing.T) {
 		{"crystal", "shape_msgs/msg/SolidPrimitive", "polygon", false},
 	} {
 		l, _ := Builtins(c.release)
-		text, err := l.Definition(c.typ)
+		_, text, err := l.Definition(c.typ)
 		if err != nil || strings.Contains(string(text), c.field) != c.has {
 			t.Errorf("%s of %s: %v\n%s", c.typ, c.release, err, text)
 		}

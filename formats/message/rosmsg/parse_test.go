@@ -49,7 +49,7 @@ func constants(t *Type) string {
 
 const headerText = "std_msgs/Header\nuint32 seq\ntime stamp\nstring frame_id"
 
-func TestMD5Text(t *testing.T) { // checklist 4
+func Test04MD5Text(t *testing.T) {
 	log := define(`##
 ## Severity level constants
 ##
@@ -82,7 +82,7 @@ string[] topics # topic names that the node publishes
 	}
 }
 
-func TestMD5BlindToArrays(t *testing.T) { // checklist 5
+func Test05MD5BlindToArrays(t *testing.T) {
 	dep := "p/T\nfloat64 a"
 	one := mustParse(t, ROS1, "p/R", define("T x", dep))
 	many := mustParse(t, ROS1, "p/R", define("T[] x", dep))
@@ -94,7 +94,7 @@ func TestMD5BlindToArrays(t *testing.T) { // checklist 5
 	}
 }
 
-func TestRIHS01(t *testing.T) { // checklist 6
+func Test06RIHS01(t *testing.T) {
 	for name, want := range map[string]string{
 		"std_msgs/msg/Empty":          "RIHS01_20b625256f32d5dbc0d04fee44f43c41e51c70d3502f84b4a08e7a9c26a96312",
 		"std_msgs/msg/String":         "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18",
@@ -113,7 +113,7 @@ func TestRIHS01(t *testing.T) { // checklist 6
 	}
 }
 
-func TestHeaderThird(t *testing.T) { // checklist 7
+func Test07HeaderThird(t *testing.T) {
 	typ := mustParse(t, ROS1, "my_pkg/Thing", define("float64 x\nstring name\nHeader header", headerText))
 	if got := columns(typ); got != "x:float64 name:utf8 header.seq:uint32 header.stamp:timestamp[ns, tz=UTC] header.frame_id:utf8" {
 		t.Error(got)
@@ -123,7 +123,7 @@ func TestHeaderThird(t *testing.T) { // checklist 7
 	}
 }
 
-func TestRoslibHeader(t *testing.T) { // checklist 8
+func Test08RoslibHeader(t *testing.T) {
 	dep := "roslib/Header\nuint32 seq\ntime stamp\nstring frame_id"
 	for _, field := range []string{"roslib/Header header", "Header header"} {
 		typ := mustParse(t, ROS1, "p/Old", define(field, dep))
@@ -133,7 +133,7 @@ func TestRoslibHeader(t *testing.T) { // checklist 8
 	}
 }
 
-func TestBareNames(t *testing.T) { // checklist 9
+func Test09BareNames(t *testing.T) {
 	for _, v := range []Version{ROS1, ROS2} {
 		typ := mustParse(t, v, "a/Root", define("Point p\nb/Holder h", "b/Holder\nPoint q", "a/Point\nint8 of_a", "b/Point\nint16 of_b"))
 		if got := columns(typ); got != "p.of_a:int8 h.q.of_b:int16" {
@@ -142,7 +142,7 @@ func TestBareNames(t *testing.T) { // checklist 9
 	}
 }
 
-func TestByteAndChar(t *testing.T) { // checklist 10
+func Test10ByteAndChar(t *testing.T) {
 	text := []byte("byte b\nchar c\nbyte[] bs\nchar[4] cs\nuint8[] u\nint8[] i")
 	for v, want := range map[Version]string{
 		ROS1: "b:int8 c:uint8 bs:binary cs:binary u:binary i:list<item: int8, nullable>",
@@ -154,7 +154,7 @@ func TestByteAndChar(t *testing.T) { // checklist 10
 	}
 }
 
-func TestConstants1(t *testing.T) { // checklist 13
+func Test13Constants1(t *testing.T) {
 	typ := mustParse(t, ROS1, "p/T", []byte(`string FOO=a # b
 int32 A=1 # b
 string TOPIC=/bond_disable
@@ -175,7 +175,7 @@ int8 x`))
 	}
 }
 
-func TestLines2(t *testing.T) { // checklist 14, 15
+func Test14_15Lines2(t *testing.T) {
 	typ := mustParse(t, ROS2, "p/msg/T", []byte(`string<=10 s "a=b"
 int32[<=5] y [1, 2]
 uint8 X=0x1F
@@ -210,7 +210,7 @@ wstring w`))
 	}
 }
 
-func TestLayoutOfText(t *testing.T) { // checklist 16
+func Test16LayoutOfText(t *testing.T) {
 	text := "\r\n  # indented comment\r\n\tfloat64\tx # tabs\r\nuint8 A=1\r\n string s\r\n" + separator + "\r\nMSG: p/Unused\r\nint8 z"
 	for _, v := range []Version{ROS1, ROS2} {
 		typ := mustParse(t, v, "p/T", []byte(text))
@@ -225,20 +225,20 @@ func TestLayoutOfText(t *testing.T) { // checklist 16
 	mustParse(t, ROS1, "p/T", []byte("\xef\xbb\xbffloat64 x\x00"))
 }
 
-func TestSeparatorAfterConstant(t *testing.T) { // checklist 17
+func Test17SeparatorAfterConstant(t *testing.T) {
 	typ := mustParse(t, ROS1, "p/T", []byte("U u\nstring A=\n"+separator+"\nMSG: p/U\nstring B=x\n"+separator+"\nMSG: p/V\nint8 i"))
 	if len(typ.Fields) != 1 || constants(typ) != "A=" || constants(typ.Fields[0].Message) != "B=x" {
 		t.Errorf("%+v", typ)
 	}
 }
 
-func TestDuplicateSections(t *testing.T) { // checklist 18
+func Test18DuplicateSections(t *testing.T) {
 	mustParse(t, ROS1, "p/T", define("U u", "p/U\nint8 a", "p/U\nint8 a\n", "p/U\nint8   a # same"))
 	_, err := Parse(ROS1, "p/T", define("U u", "p/U\nint8 a", "p/U\nint16 a"))
 	wantError(t, err, pipeline.ErrCorrupt, "p/U", 7, "defined a second time")
 }
 
-func TestRecursion(t *testing.T) { // checklist 37
+func Test37Recursion(t *testing.T) {
 	for _, text := range [][]byte{
 		define("T t"),
 		define("T[] t"),
@@ -331,7 +331,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestServiceEvent(t *testing.T) { // checklist 34
+func Test34ServiceEvent(t *testing.T) {
 	typ := mustParse(t, ROS2, "example_interfaces/srv/AddTwoInts_Event", []byte("int64 a\nint64 b\n---\nint64 sum\n"))
 	// The hash is the one that a recorder of ROS 2 rolling stored.
 	if got := typ.RIHS01(); got != "RIHS01_32c1d140259c71e5c355115942bcb31df98b4330e4d906b1b75ccb1c9b3ce6c8" {
@@ -407,7 +407,7 @@ func TestBuiltinFallback(t *testing.T) {
 	}
 }
 
-func TestColumns(t *testing.T) { // checklist 40 among others
+func Test40Columns(t *testing.T) {
 	typ := mustParse(t, ROS1, "p/T", define(`int8 from
 int8 class
 int8 end

@@ -412,7 +412,7 @@ var dialects = []dialect{
 // Messages of random types, encoded by the encoder above, decode to the values
 // that went in: all columns, and any subset of them; in one call or many; and
 // messages cut short leave nothing behind.
-func TestRoundTrip(t *testing.T) { // checklist 20, 21, 22, 25
+func Test20_21_22_25RoundTrip(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
