@@ -50,11 +50,19 @@ func (r *Run) Start(now time.Time) {
 	}
 }
 
-// Rows and Bytes count what was decoded and read.
-func (r *Run) Rows(n int64) { r.rows.Add(n) }
+// Rows counts rows that were decoded. A nil Run counts nothing.
+func (r *Run) Rows(n int64) {
+	if r != nil {
+		r.rows.Add(n)
+	}
+}
 
-// Bytes counts what was read of recordings.
-func (r *Run) Bytes(n int64) { r.bytes.Add(n) }
+// Bytes counts what was read of recordings. A nil Run counts nothing.
+func (r *Run) Bytes(n int64) {
+	if r != nil {
+		r.bytes.Add(n)
+	}
+}
 
 // Unit tells of a unit that has ended.
 func (r *Run) Unit(u UnitSpan) {
