@@ -40,7 +40,7 @@ func TestKilledRunResumes(t *testing.T) {
 		undisturbed := newLake("undisturbed")
 		mustRun(t, nil, runArgs(undisturbed)...)
 		want := snapshot(t, undisturbed)
-		for _, at := range []string{"upload:before", "publish:before", "publish:between", "publish:after", "record:before", "record:after"} {
+		for _, at := range []string{"upload:before", "claim:before", "claim:after", "publish:before", "publish:between", "publish:after", "record:before", "record:between", "record:after"} {
 			t.Run(at, func(t *testing.T) {
 				lake := newLake("killed-" + strings.ReplaceAll(at, ":", "-"))
 				r := invocation{args: runArgs(lake), env: []string{"DRIVEMILL_FAILPOINT=" + at + "=kill"}}.run(t)
@@ -84,7 +84,7 @@ func TestChangedFilterReplaces(t *testing.T) {
 		if kept == 0 || replaced == 0 {
 			t.Errorf("%d files kept, %d replaced", kept, replaced)
 		}
-		for _, at := range []string{"upload:before", "publish:between", "record:before", "record:after", "sweep:before", "sweep:between"} {
+		for _, at := range []string{"upload:before", "claim:after", "publish:between", "record:before", "record:between", "record:after", "sweep:before", "sweep:between"} {
 			t.Run(at, func(t *testing.T) {
 				lake := newLake("killed-" + strings.ReplaceAll(at, ":", "-"))
 				mustRun(t, nil, runArgs(lake)...)

@@ -41,11 +41,6 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// signalError is the cause of a context that a signal cancelled.
-type signalError struct{ sig os.Signal }
-
-func (e signalError) Error() string { return "stopped by signal: " + e.sig.String() }
-
 // command is one subcommand. setup defines its flags and returns what runs
 // it, with the arguments that are left.
 type command struct {
@@ -57,6 +52,7 @@ type command struct {
 type environment struct {
 	stdout, stderr io.Writer
 	getenv         func(string) (string, bool)
+	interrupt      *interrupter
 }
 
 func commands() []command {
@@ -85,15 +81,9 @@ func mainCode() int {
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		cancel(signalError{<-signals})
-		// A second signal does not wait for anything.
-		if s := <-signals; s == syscall.SIGTERM {
-			os.Exit(exitTerminated)
-		}
-		os.Exit(exitInterrupted)
-	}()
-	env := &environment{stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv}
+	interrupt := &interrupter{cancel: cancel}
+	go interrupt.watch(signals)
+	env := &environment{stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv, interrupt: interrupt}
 	return env.exitCode(ctx, env.dispatch(ctx, os.Args[1:]))
 }
 
@@ -193,6 +183,8 @@ func (env *environment) exitCode(ctx context.Context, err error) int {
 	var issues *pipeline.Issues
 	var issue *pipeline.Issue
 	var sig signalError
+	var spot spotError
+	stopped := errors.Join(err, context.Cause(ctx))
 	switch {
 	case err == nil:
 		return exitDone
@@ -204,7 +196,10 @@ func (env *environment) exitCode(ctx context.Context, err error) int {
 	case errors.As(err, &issues), errors.As(err, &issue):
 		fmt.Fprintln(env.stderr, err)
 		return exitUsage
-	case errors.As(context.Cause(ctx), &sig):
+	case errors.As(stopped, &spot):
+		fmt.Fprintf(env.stderr, "drivemill: %v\n", spot)
+		return exitTerminated
+	case errors.As(stopped, &sig):
 		fmt.Fprintf(env.stderr, "drivemill: %v\n", sig)
 		if sig.sig == syscall.SIGTERM {
 			return exitTerminated

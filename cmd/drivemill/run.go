@@ -20,6 +20,8 @@ import (
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/explore"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/observe"
+	"github.com/drivemill/drivemill/pipeline/retry"
 	"github.com/drivemill/drivemill/pipeline/runner"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
@@ -56,7 +58,17 @@ unit of the shard has a recorded end, good or bad: finish is the judge.`,
 			fs.StringVar(&f.manifest, "manifest", "", "run a shard of the run planned in this manifest, in place of a pipeline")
 			fs.StringVar(&f.shard, "shard", "", "which shard, as i/n counted from 0 (default: AWS_BATCH_JOB_ARRAY_INDEX)")
 			fs.BoolVar(&f.retryFailed, "retry-failed", false, "try units again that failed for good, or took their process down")
+			fs.DurationVar(&f.grace, "grace", 20*time.Second, "how long there is from the first SIGTERM or SIGINT to the end: units that are at work may end, no new ones begin; a second signal ends at once")
+			fs.BoolVar(&f.spot, "spot-notice", false, "ask the metadata service whether the Spot instance is taken away, and stop in time")
+			f.watch.add(fs)
 			return func(ctx context.Context, env *environment, args []string) error {
+				if err := f.watch.check(); err != nil {
+					return err
+				}
+				if f.grace < 0 {
+					return usagef("run: --grace must not be negative")
+				}
+				env.interrupt.allow(f.grace)
 				switch {
 				case f.manifest == "" && len(args) != 1:
 					return usagef("run: want one pipeline file, have %d", len(args))
@@ -92,6 +104,9 @@ type runFlags struct {
 	dryRun, allowLoss, retryFailed bool
 	progress, logFormat, summary   string
 	manifest, shard, split         string
+	grace                          time.Duration
+	spot                           bool
+	watch                          watchFlags
 }
 
 // runner makes a runner that all flags but the pipeline's are set on.
@@ -110,9 +125,12 @@ func (f *runFlags) runner(ctx context.Context, env *environment, reg *pipeline.R
 	if f.summary != "text" && f.summary != "json" {
 		return nil, nil, usagef("run: --summary %q: want text or json", f.summary)
 	}
-	log, err := newLogger(env, f.logFormat)
+	log, err := newLoggerTo(env, f.watch.log, f.logFormat)
 	if err != nil {
 		return nil, nil, err
+	}
+	if f.spot {
+		go env.interrupt.watchSpot(ctx, env, func(err error) { log.Warn("no notices of interruption", "error", err) })
 	}
 	p, err := newProgress(env, f.progress)
 	if err != nil {
@@ -121,12 +139,17 @@ func (f *runFlags) runner(ctx context.Context, env *environment, reg *pipeline.R
 	return &runner.Runner{
 		Registry: reg, OpenStore: store.Open, Log: log, Progress: p, Binary: binaryInfo(),
 		Jobs: f.jobs, Workers: plan.Workers, Budget: plan, Spill: space, BatchRows: f.batchRows, LimitUnits: f.limit, SplitSize: split, DryRun: f.dryRun, RetryFailed: f.retryFailed,
-		Now: time.Now, Failpoint: failpoint,
+		Now: time.Now, Failpoint: failpoint, Stopping: env.interrupt.stopping, Observe: f.watch.run,
 	}, p, nil
 }
 
 func (f *runFlags) run(ctx context.Context, env *environment, file string) error {
 	reg := builtin.Registry()
+	ctx, end, err := f.watch.begin(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer end()
 	r, progress, err := f.runner(ctx, env, reg)
 	if err != nil {
 		return err
@@ -140,7 +163,7 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 	r.Log = r.Log.With("run", r.RunInfo.RunID)
 	sum, err := r.Run(logScans(ctx, r.Log))
 	progress.stop()
-	if err := f.printSummary(ctx, env, sum, err); err != nil {
+	if err := f.printSummary(ctx, env, sum, errors.Join(err, f.watch.report(ctx, env, sum, err))); err != nil {
 		return err
 	}
 	if err := sum.Failure(); err != nil {
@@ -156,6 +179,11 @@ func (f *runFlags) run(ctx context.Context, env *environment, file string) error
 // runShard runs one shard of a planned run.
 func (f *runFlags) runShard(ctx context.Context, env *environment) error {
 	reg := builtin.Registry()
+	ctx, end, err := f.watch.begin(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer end()
 	r, progress, err := f.runner(ctx, env, reg)
 	if err != nil {
 		return err
@@ -176,7 +204,7 @@ func (f *runFlags) runShard(ctx context.Context, env *environment) error {
 	r.Log = r.Log.With("run", m.RunID, "shard", shard)
 	sum, err := r.RunShard(logScans(ctx, r.Log), m, shard)
 	progress.stop()
-	if err := f.printSummary(ctx, env, sum, err); err != nil {
+	if err := f.printSummary(ctx, env, sum, errors.Join(err, f.watch.report(ctx, env, sum, err))); err != nil {
 		return err
 	}
 	return sum.Unrecorded()
@@ -189,14 +217,19 @@ func (f *runFlags) printSummary(ctx context.Context, env *environment, sum *runn
 		return err
 	}
 	if f.summary == "json" {
-		if perr := printSummaryJSON(env.stdout, sum); perr != nil {
+		if perr := printSummaryJSON(env.stdout, sum, &f.watch); perr != nil {
 			return perr
 		}
 	} else if perr := printSummary(env.stdout, sum, f.dryRun); perr != nil {
 		return perr
+	} else if !f.dryRun {
+		f.watch.print(env.stdout, sum)
 	}
 	if err != nil {
 		return err
+	}
+	if sum.Count(runner.Interrupted) > 0 && env.interrupt.stopping() != nil {
+		return env.interrupt.stopping()
 	}
 	return context.Cause(ctx)
 }
@@ -229,6 +262,11 @@ func runInfo(env *environment, namespace, job, description string) (lineage.RunI
 
 // newLogger logs to standard error: text for people, JSON in a container.
 func newLogger(env *environment, format string) (*slog.Logger, error) {
+	return newLoggerTo(env, env.stderr, format)
+}
+
+// newLoggerTo logs to w what belongs on standard error.
+func newLoggerTo(env *environment, w io.Writer, format string) (*slog.Logger, error) {
 	if format == "" {
 		format = "text"
 		if _, container := env.getenv("ECS_CONTAINER_METADATA_URI_V4"); container && !isTerminal(env.stderr) {
@@ -237,10 +275,10 @@ func newLogger(env *environment, format string) (*slog.Logger, error) {
 	}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(env.stderr, nil)), nil
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
 	case "text":
 		// A person reads the progress lines; the log adds what went wrong.
-		return slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), nil
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})), nil
 	}
 	return nil, usagef("--log-format %q: want text or json", format)
 }
@@ -319,7 +357,12 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 			fmt.Fprintf(w, "%d rows are messages of an encoding or schema that is not read, kept as bytes\n", t.Raw)
 		}
 		sec := s.Elapsed.Seconds()
-		fmt.Fprintf(w, "read %s, wrote %s in %d files, %.1f s, %.1f MB/s\n", explore.Bytes(s.Bytes), explore.Bytes(s.Written), s.Files, sec, float64(s.Bytes)/1e6/max(sec, 1e-3))
+		fmt.Fprintf(w, "read %s, wrote %s in %d files, %.1f s, %.1f MB/s", explore.Bytes(s.Bytes), explore.Bytes(s.Written), s.Files, sec, float64(s.Bytes)/1e6/max(sec, 1e-3))
+		fmt.Fprintf(w, ", %.0f rows/s", float64(t.Decoded)/max(sec, 1e-3))
+		if f := factor(s); f > 0 {
+			fmt.Fprintf(w, ", %.0f times as fast as recorded", f)
+		}
+		fmt.Fprintln(w)
 	}
 	for _, step := range s.Steps {
 		fmt.Fprintf(w, "\nstep %s\n", step.Step)
@@ -336,36 +379,52 @@ func printSummary(w io.Writer, s *runner.Summary, dry bool) error {
 }
 
 // printSummaryJSON prints one JSON object that scripts can rely on.
-func printSummaryJSON(w io.Writer, s *runner.Summary) error {
+func printSummaryJSON(w io.Writer, s *runner.Summary, watch *watchFlags) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", " ")
-	return enc.Encode(summaryJSON(s))
+	out := summaryJSON(s)
+	if watch != nil {
+		out.Requests, out.Retries, out.DroppedLog = watch.counts(), s.Retries, watch.log.Dropped()
+	}
+	return enc.Encode(out)
 }
 
-// summaryJSON is a summary as scripts read it.
-func summaryJSON(s *runner.Summary) any {
-	type unit struct {
-		Unit     string   `json:"unit"`
-		Slot     string   `json:"slot"`
-		Revision string   `json:"revision"`
-		Outcome  string   `json:"outcome"`
-		Error    string   `json:"error,omitempty"`
-		Attempts int      `json:"attempts"`
-		Seconds  float64  `json:"seconds"`
-		Files    []string `json:"files,omitempty"`
-	}
-	out := struct {
-		Run     string           `json:"run"`
-		Units   []unit           `json:"units"`
-		Left    []runner.LeftOut `json:"left_out,omitempty"`
-		Totals  lineage.Totals   `json:"totals"`
-		Bytes   int64            `json:"bytes_read"`
-		Written int64            `json:"bytes_written"`
-		Seconds float64          `json:"seconds"`
-		Steps   map[string]any   `json:"steps,omitempty"` // of reduce
-	}{Run: s.RunID, Units: []unit{}, Left: s.Left, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds()}
+// jsonUnit is a unit in a summary as scripts read it.
+type jsonUnit struct {
+	Unit     string   `json:"unit"`
+	Slot     string   `json:"slot"`
+	Revision string   `json:"revision"`
+	Outcome  string   `json:"outcome"`
+	Error    string   `json:"error,omitempty"`
+	Attempts int      `json:"attempts"`
+	Seconds  float64  `json:"seconds"`
+	Files    []string `json:"files,omitempty"`
+}
+
+// jsonSummary is a summary as scripts read it.
+type jsonSummary struct {
+	Run      string           `json:"run"`
+	Units    []jsonUnit       `json:"units"`
+	Left     []runner.LeftOut `json:"left_out,omitempty"`
+	Totals   lineage.Totals   `json:"totals"`
+	Bytes    int64            `json:"bytes_read"`
+	Written  int64            `json:"bytes_written"`
+	Seconds  float64          `json:"seconds"`
+	Nodes    []observe.Node   `json:"nodes,omitempty"`    // where the time went
+	Recorded float64          `json:"recorded_seconds"`   // how long the recordings last by themselves
+	Factor   float64          `json:"real_time_factor"`   // recorded over elapsed
+	Steps    map[string]any   `json:"steps,omitempty"`    // of reduce
+	Requests *requestsJSON    `json:"requests,omitempty"` // of the whole process, like the retries
+	// Retries are by class.
+	Retries    map[retry.Class]int64 `json:"retries,omitempty"`
+	DroppedLog int64                 `json:"log_lines_dropped,omitempty"`
+}
+
+func summaryJSON(s *runner.Summary) *jsonSummary {
+	out := &jsonSummary{Run: s.RunID, Units: []jsonUnit{}, Left: s.Left, Totals: s.Totals, Bytes: s.Bytes, Written: s.Written, Seconds: s.Elapsed.Seconds(),
+		Nodes: s.Nodes, Recorded: s.Recorded.Seconds(), Factor: factor(s)}
 	for _, u := range s.Units {
-		x := unit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
+		x := jsonUnit{Unit: u.Unit.Name, Slot: u.Unit.Slot, Revision: u.Unit.Revision, Outcome: string(u.Outcome), Attempts: u.Attempts, Seconds: u.Elapsed.Seconds()}
 		if u.Err != nil {
 			x.Error = u.Err.Error()
 		}

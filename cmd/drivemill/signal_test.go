@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,7 +57,7 @@ func TestSignalsStopCleanly(t *testing.T) {
 				lake := newLake(c.signal.String())
 				st := openStore(t, lake)
 				// Batches of one row give the time to interrupt.
-				cmd := into(lake, "--batch-rows", "1", "--workers", "1").start(t)
+				cmd := into(lake, "--batch-rows", "1", "--workers", "1", "--grace", "1s").start(t)
 				for deadline := time.Now().Add(time.Minute); len(uploads(t, st)) == 0; time.Sleep(5 * time.Millisecond) {
 					if time.Now().After(deadline) {
 						t.Error("no upload began")
@@ -98,6 +101,86 @@ func TestSignalsStopCleanly(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A run that is told to stop lets the unit that is at work end, begins no other,
+// and says what stopped it: a signal, or the notice that its Spot instance will
+// be taken away. The next run does the rest.
+func TestStopsBetweenUnits(t *testing.T) {
+	drives := manyDrives(t, 3)
+	var asked atomic.Int64
+	token := "a-token"
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token" && r.Header.Get("X-aws-ec2-metadata-token-ttl-seconds") != "":
+			fmt.Fprint(w, token)
+		case r.URL.Path != "/latest/meta-data/spot/instance-action" || r.Header.Get("X-aws-ec2-metadata-token") != token:
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			asked.Add(1)
+			fmt.Fprintf(w, `{"action": "terminate", "time": %q}`, time.Now().Add(2*time.Minute).UTC().Format(time.RFC3339))
+		}
+	}))
+	defer metadata.Close()
+	undisturbed := filepath.Join(t.TempDir(), "lake")
+	run := func(lake string, more ...string) invocation {
+		return invocation{args: append([]string{"run", "--progress", "none", "--set", "outputs.lake.uri=" + lake, "--set", "inputs.drives.uri=" + drives, drivesPipeline}, more...)}
+	}
+	if r := run(undisturbed).run(t); r.code != exitDone {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	want := snapshot(t, undisturbed)
+	for _, c := range []struct {
+		name, says string
+		args       []string
+		signal     bool
+	}{
+		{"signal", "stopped by signal: terminated", nil, true},
+		{"spot", "the Spot instance is taken away: terminate at 20", []string{"--spot-notice"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lake := filepath.Join(t.TempDir(), "lake")
+			i := run(lake, append(c.args, "--batch-rows", "1", "--grace", "1m")...)
+			// The first unit waits until the run was told to stop.
+			gate := filepath.Join(t.TempDir(), "gate")
+			i.env = []string{"DRIVEMILL_FAILPOINT=record:before=wait", "DRIVEMILL_FAILPOINT_GATE=" + gate, "AWS_EC2_METADATA_SERVICE_ENDPOINT=" + metadata.URL}
+			cmd := i.start(t)
+			waitFor(t, "the gate", func() bool { _, err := os.Stat(gate); return err == nil })
+			if c.signal {
+				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				waitFor(t, "a question to the metadata service", func() bool { return asked.Load() > 0 })
+			}
+			time.Sleep(200 * time.Millisecond) // for the process to take it in
+			if err := os.Remove(gate); err != nil {
+				t.Fatal(err)
+			}
+			r := finish(t, cmd)
+			if r.code != exitTerminated || !strings.Contains(r.stderr, c.says) {
+				t.Errorf("exit %d, want %d and %q\n%s", r.code, exitTerminated, c.says, r.stderr)
+			}
+			if !strings.Contains(r.stdout, "1 done, 0 skipped, 0 failed, 2 interrupted") {
+				t.Errorf("the unit at work did not end, or others began:\n%s", r.stdout)
+			}
+			if r := run(lake).run(t); r.code != exitDone || !strings.Contains(r.stdout, "2 done, 1 skipped") {
+				t.Errorf("the next run: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			if d := diff(want, snapshot(t, lake)); d != "" {
+				t.Errorf("the lake differs from an undisturbed one:\n%s", d)
+			}
+		})
+	}
+}
+
+func waitFor(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !there(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
+	}
 }
 
 // uploads lists what is being written to a lake.

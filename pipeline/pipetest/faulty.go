@@ -2,11 +2,15 @@ package pipetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/store"
@@ -39,6 +43,10 @@ type Rule struct {
 	Op  Op     // empty: any
 	Key string // * within a segment, ** over segments; empty: any
 	Nth int    // from 1
+	// P, if positive, is how likely a call is struck, in place of Nth; calls are
+	// drawn from a generator with that Seed.
+	P    float64
+	Seed uint64
 	// Do is called first: a failpoint.
 	Do func()
 	// Err is returned instead of doing the operation; nil lets it happen.
@@ -46,8 +54,49 @@ type Rule struct {
 	// After lets the operation happen before Err is returned: the answer is lost.
 	After bool
 	// Cut, if positive, makes Reader and ReadAt deliver that many bytes
-	// before Err.
+	// before Err, and List that many objects.
 	Cut int64
+	// Short makes a Reader deliver at most that many bytes at a time.
+	Short int
+	// Slow is how long each call, and each Read of a Reader, takes longer.
+	Slow time.Duration
+	// Repeat makes List tell of every object twice.
+	Repeat bool
+}
+
+// What stores answer: classes of error for Rule.Err.
+var (
+	FaultSlowDown   = pipeline.Transient(errors.New("SlowDown: Please reduce your request rate. (HTTP 503)"))
+	FaultServer     = pipeline.Transient(errors.New("InternalError (HTTP 500)"))
+	FaultTimeout    = pipeline.Transient(errors.New("no answer in time"))
+	FaultReset      = pipeline.Transient(errors.New("the connection broke off"))
+	FaultConflict   = pipeline.Transient(errors.New("ConditionalRequestConflict (HTTP 409)"))
+	FaultDenied     = fmt.Errorf("%w: AccessDenied (HTTP 403)", pipeline.ErrDenied)
+	FaultMissing    = fmt.Errorf("%w: NoSuchKey (HTTP 404)", pipeline.ErrNotFound)
+	FaultBadRequest = errors.New("InvalidArgument (HTTP 400)")
+	FaultStale      = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrChanged)
+	FaultExists     = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrExists)
+)
+
+// RetryableRules are all kinds of trouble that pass, which together strike a
+// share p of calls, drawn by seed.
+func RetryableRules(p float64, seed uint64) []Rule {
+	rules := []Rule{
+		{Err: FaultSlowDown}, {Err: FaultServer}, {Err: FaultTimeout}, {Err: FaultReset},
+		{Op: OpPut, Err: FaultReset, After: true},
+		{Op: OpDelete, Err: FaultReset, After: true},
+		{Op: OpPublish, Err: FaultReset, After: true},
+		{Op: OpPutIfAbsent, Err: FaultConflict},
+		{Op: OpReader, Err: FaultReset, Cut: 1000},
+		{Op: OpReader, Short: 7},
+		{Op: OpReadAt, Err: FaultReset, Cut: 10},
+		{Op: OpList, Err: FaultServer, Cut: 1},
+		{Op: OpGet, Slow: time.Millisecond},
+	}
+	for i := range rules {
+		rules[i].P, rules[i].Seed = p/float64(len(rules)), seed+uint64(i)
+	}
+	return rules
 }
 
 // Faulty wraps a store so that the first rule that strikes a call decides what
@@ -59,7 +108,7 @@ func Faulty(s pipeline.Store, rules ...Rule) pipeline.Store {
 		if r.Key == "" {
 			glob = ".*"
 		}
-		f.rules = append(f.rules, &armed{Rule: r, key: regexp.MustCompile("(?s)^" + glob + "$")})
+		f.rules = append(f.rules, &armed{Rule: r, draw: rand.New(rand.NewPCG(r.Seed, 0)), key: regexp.MustCompile("(?s)^" + glob + "$")})
 	}
 	return f
 }
@@ -68,6 +117,18 @@ type armed struct {
 	Rule
 	key   *regexp.Regexp
 	calls atomic.Int64
+	mu    sync.Mutex
+	draw  *rand.Rand
+}
+
+// drawn decides about the n-th call.
+func (r *armed) drawn(n int64) bool {
+	if r.P <= 0 {
+		return r.Nth == 0 || int64(r.Nth) == n
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.draw.Float64() < r.P
 }
 
 type faulty struct {
@@ -82,7 +143,7 @@ func (f *faulty) strike(op Op, key string) *Rule {
 		if r.Op != "" && r.Op != op || !r.key.MatchString(key) {
 			continue
 		}
-		if n := r.calls.Add(1); hit == nil && (r.Nth == 0 || int64(r.Nth) == n) {
+		if r.drawn(r.calls.Add(1)) && hit == nil {
 			hit = &r.Rule
 		}
 	}
@@ -92,6 +153,7 @@ func (f *faulty) strike(op Op, key string) *Rule {
 	if hit.Do != nil {
 		hit.Do()
 	}
+	time.Sleep(hit.Slow)
 	return hit
 }
 
@@ -110,7 +172,29 @@ func (f *faulty) call(op Op, key string, do func() error) error {
 }
 
 func (f *faulty) List(ctx context.Context, prefix string, fn func(pipeline.Object) error) error {
-	return f.call(OpList, prefix, func() error { return f.Store.List(ctx, prefix, fn) })
+	r := f.strike(OpList, prefix)
+	var failed error
+	if r.Err != nil {
+		failed = fmt.Errorf("%s %s: %w", OpList, prefix, r.Err)
+	}
+	if failed != nil && r.Cut == 0 {
+		return failed
+	}
+	left := r.Cut
+	err := f.Store.List(ctx, prefix, func(o pipeline.Object) error {
+		if r.Err != nil && left == 0 {
+			return failed
+		}
+		left--
+		if err := fn(o); err != nil || !r.Repeat {
+			return err
+		}
+		return fn(o)
+	})
+	if err == nil && r.Err != nil {
+		return failed
+	}
+	return err
 }
 
 func (f *faulty) Stat(ctx context.Context, key string) (obj pipeline.Object, err error) {
@@ -195,6 +279,9 @@ func (s *faultySource) Reader(ctx context.Context, off, n int64) (io.ReadCloser,
 		return nil, fmt.Errorf("%s %s: %w", OpReader, s.Object().Key, r.Err)
 	}
 	rc, err := s.Source.Reader(ctx, off, n)
+	if err == nil && (r.Short > 0 || r.Slow > 0) {
+		rc = &lameReader{rc, r.Short, r.Slow}
+	}
 	if err != nil || r.Err == nil {
 		return rc, err
 	}
@@ -215,6 +302,21 @@ func (c *cutReader) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
 	return n, err
+}
+
+// lameReader delivers little at a time, and takes its time.
+type lameReader struct {
+	io.ReadCloser
+	short int
+	slow  time.Duration
+}
+
+func (l *lameReader) Read(p []byte) (int, error) {
+	time.Sleep(l.slow)
+	if l.short > 0 {
+		p = p[:min(len(p), l.short)]
+	}
+	return l.ReadCloser.Read(p)
 }
 
 type faultyWriter struct {

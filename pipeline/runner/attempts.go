@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path"
@@ -32,6 +33,9 @@ var ErrPoison = errors.New("poison: the process vanished each time")
 // attempts are the marks of a lake.
 type attempts struct {
 	store pipeline.Store
+	// name tells the marks of this process from those of others: a mark may be
+	// there although the answer to its creation was lost.
+	name  string
 	mu    sync.Mutex
 	marks map[string][]string // keys by slot and revision
 	last  map[string]int      // highest number
@@ -39,7 +43,7 @@ type attempts struct {
 
 // loadAttempts lists the marks: none, most of the time.
 func loadAttempts(ctx context.Context, l *lake) (*attempts, error) {
-	a := &attempts{store: l.store, marks: make(map[string][]string), last: make(map[string]int)}
+	a := &attempts{store: l.store, name: rand.Text(), marks: make(map[string][]string), last: make(map[string]int)}
 	err := l.store.List(ctx, lineage.AttemptsDir+"/", func(o pipeline.Object) error {
 		parts := strings.Split(path.Base(o.Key), ".")
 		if len(parts) != 3 {
@@ -78,9 +82,12 @@ func (a *attempts) begin(ctx context.Context, u *Unit) (end func(context.Context
 	for {
 		n++
 		key := fmt.Sprintf("%s/%s.%03d", lineage.AttemptsDir, id, n)
-		err := a.store.PutIfAbsent(ctx, key, []byte("\n"))
+		err := a.store.PutIfAbsent(ctx, key, []byte(a.name))
 		if errors.Is(err, pipeline.ErrExists) {
-			continue
+			if is, gerr := a.store.Get(ctx, key); gerr != nil || string(is) != a.name {
+				continue
+			}
+			err = nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("marking the attempt: %w", err)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/observe"
 )
 
 // edgeDepth is how many elements may wait in front of a node.
@@ -32,7 +34,9 @@ type execution struct {
 	// merging means that some output merges streams, and so needs to know how
 	// far each has come; otherwise nobody listens to watermarks.
 	merging bool
-	flow    *flow
+	// sourceGauges count what the inputs do, in the order of bound.Sources.
+	sourceGauges []observe.Gauge
+	flow         *flow
 }
 
 // edge is one connection of the graph. The sender's half of a count is only
@@ -74,6 +78,7 @@ type nodeRun struct {
 	reject    func(pipeline.BadRow) error
 	entries   map[*pipeline.Table]*lineage.NodeEntry
 	sink      *sinkRun
+	gauge     observe.Gauge
 	// made lists, for each input table of a stage, the output tables that are
 	// made of it alone: its watermarks are theirs.
 	made map[*pipeline.Table][]*pipeline.Table
@@ -91,7 +96,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 			if el.Mark.Table != nil && e.index(el.Mark.Table) < 0 {
 				continue
 			}
-			if err := x.send(e, delivery{edge: e, el: el}); err != nil {
+			if err := x.deliver(producer, e, delivery{edge: e, el: el}); err != nil {
 				return err
 			}
 		}
@@ -112,7 +117,7 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 		own := *b
 		own.Retain()
 		n := int64(own.Rows())
-		if err := x.send(e, delivery{edge: e, el: pipeline.Element{Batch: &own}, size: size}); err != nil {
+		if err := x.deliver(producer, e, delivery{edge: e, el: pipeline.Element{Batch: &own}, size: size}); err != nil {
 			own.Release()
 			return err
 		}
@@ -121,21 +126,10 @@ func (x *execution) emit(producer int, el pipeline.Element) error {
 	return nil
 }
 
-func (x *execution) send(e *edge, d delivery) error {
-	x.flow.add(d.size)
-	select {
-	case e.consumer.in <- d:
-		return nil
-	case <-x.ctx.Done():
-		x.flow.remove(d.size)
-		return context.Cause(x.ctx)
-	}
-}
-
 // finish tells all consumers of a producer that nothing more comes.
 func (x *execution) finish(producer int) {
 	for _, e := range x.outs[producer] {
-		if x.send(e, delivery{edge: e, done: true}) != nil {
+		if x.deliver(producer, e, delivery{edge: e, done: true}) != nil {
 			return
 		}
 	}
@@ -143,7 +137,7 @@ func (x *execution) finish(producer int) {
 
 // newExecution wires the nodes of a bound graph.
 func newExecution(ctx context.Context, bound *graph.Bound, alloc arrow.Allocator, workers int, reject func(producer string) func(pipeline.BadRow) error) *execution {
-	x := &execution{bound: bound, alloc: alloc, flow: newFlow(0), outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
+	x := &execution{bound: bound, alloc: alloc, flow: newFlow(0), sourceGauges: make([]observe.Gauge, len(bound.Sources)), outs: make(map[int][]*edge), announced: make(map[int]map[*pipeline.Table]bool)}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	for i, bn := range bound.Nodes {
 		n := &nodeRun{BoundNode: bn, exec: x, id: i, in: make(chan delivery, edgeDepth), workers: max(workers, 1),
@@ -224,20 +218,20 @@ func (n *nodeRun) drain() {
 // receive returns the next delivery, or false when all producers have ended.
 func (n *nodeRun) receive() (delivery, bool, error) {
 	for n.producers > 0 {
-		select {
-		case d := <-n.in:
-			if d.done {
-				n.producers--
-				continue
-			}
-			n.exec.flow.remove(d.size)
-			if b := d.el.Batch; b != nil {
-				d.edge.received[d.edge.index(b.Table)] += int64(b.Rows())
-			}
-			return d, true, nil
-		case <-n.exec.ctx.Done():
-			return delivery{}, false, context.Cause(n.exec.ctx)
+		d, err := n.next()
+		if err != nil {
+			return d, false, err
 		}
+		if d.done {
+			n.producers--
+			continue
+		}
+		n.exec.flow.remove(d.size)
+		if b := d.el.Batch; b != nil {
+			d.edge.received[d.edge.index(b.Table)] += int64(b.Rows())
+			n.gauge.Batch(int64(b.Rows()), batchBytes(b))
+		}
+		return d, true, nil
 	}
 	return delivery{}, false, nil
 }
@@ -303,7 +297,9 @@ func (n *nodeRun) runStage() (err error) {
 					t.out = append(t.out, el)
 					return nil
 				}
+				begin := time.Now()
 				t.err = p.Process(x.ctx, t.el.Batch, &t.acct, emit)
+				n.gauge.Busy(time.Since(begin))
 				close(t.done)
 			}
 		}()

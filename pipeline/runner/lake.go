@@ -182,13 +182,16 @@ func (l *lake) readClaim(ctx context.Context, key string) (*lineage.Claim, error
 
 // commit creates the record. One of the same name is of the same revision,
 // and so the same.
-func (l *lake) commit(ctx context.Context, k lineage.CommitKey, c *lineage.Commit) error {
+func (l *lake) commit(ctx context.Context, k lineage.CommitKey, c *lineage.Commit, failpoint func(string) error) error {
 	data, err := c.Encode()
 	if err != nil {
 		return err
 	}
 	if err := l.store.PutIfAbsent(ctx, k.String(), data); err != nil && !errors.Is(err, pipeline.ErrExists) {
 		return fmt.Errorf("creating commit record: %w", err)
+	}
+	if err := failpoint("record:between"); err != nil {
+		return err
 	}
 	if err := l.store.Delete(ctx, k.ClaimKey()); err != nil {
 		return fmt.Errorf("removing a claim that has its record: %w", err)
@@ -258,6 +261,12 @@ func (l *lake) sweepSlot(ctx context.Context, commits, claims []lineage.CommitKe
 	}
 	var dead []lineage.CommitKey // claims of revisions that never got a record
 	for _, k := range claims {
+		if recorded[k.Sequence] {
+			// Its process died between the record and the removal of the claim.
+			if err := l.store.Delete(ctx, k.ClaimKey()); err != nil {
+				return fmt.Errorf("removing a claim that has its record: %w", err)
+			}
+		}
 		if k.Sequence < last.Sequence && !recorded[k.Sequence] {
 			dead = append(dead, k)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 )
@@ -14,12 +15,15 @@ import (
 type rangeSource struct {
 	pipeline.Source
 	onRead func(n int64)
+	waited func(time.Duration) // how long a read took; nil: nobody asks
 	mu     sync.Mutex
 	ranges [][2]int64 // half-open, sorted, not touching
 }
 
 func (s *rangeSource) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	begin := time.Now()
 	n, err := s.Source.ReadAt(ctx, p, off)
+	s.wait(begin)
 	s.add(off, int64(n))
 	return n, err
 }
@@ -39,7 +43,9 @@ type rangeReader struct {
 }
 
 func (r *rangeReader) Read(p []byte) (int, error) {
+	begin := time.Now()
 	n, err := r.ReadCloser.Read(p)
+	r.source.wait(begin)
 	r.at += int64(n)
 	r.source.onRead(int64(n))
 	return n, err
@@ -48,6 +54,12 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 func (r *rangeReader) Close() error {
 	r.source.note(r.from, r.at)
 	return r.ReadCloser.Close()
+}
+
+func (s *rangeSource) wait(begin time.Time) {
+	if s.waited != nil {
+		s.waited(time.Since(begin))
+	}
 }
 
 func (s *rangeSource) add(off, n int64) {

@@ -42,6 +42,9 @@ func (r *Runner) reduce(ctx context.Context, sum *Summary) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if s.Count(Interrupted) > 0 {
+			return r.stopping()
+		}
 		return nil
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
 	"github.com/drivemill/drivemill/pipeline/pipetest"
+	"github.com/drivemill/drivemill/pipeline/retry"
 	"github.com/drivemill/drivemill/pipeline/runner"
 	"github.com/drivemill/drivemill/pipeline/store"
 )
@@ -67,6 +68,17 @@ func testRun(t *testing.T, text string, change func(*runner.Runner)) (*runner.Su
 
 func testRunContext(t *testing.T, ctx context.Context, text string, change func(*runner.Runner)) (*runner.Summary, error) {
 	t.Helper()
+	return testRunStores(t, ctx, text, store.Open, change)
+}
+
+// testRunOn opens all stores by open.
+func testRunOn(t *testing.T, text string, open func(context.Context, string) (pipeline.Store, error)) (*runner.Summary, error) {
+	t.Helper()
+	return testRunStores(t, context.Background(), text, open, nil)
+}
+
+func testRunStores(t *testing.T, ctx context.Context, text string, open func(context.Context, string) (pipeline.Store, error), change func(*runner.Runner)) (*runner.Summary, error) {
+	t.Helper()
 	reg := builtin.Registry()
 	root, err := filepath.Abs("../../testdata")
 	if err != nil {
@@ -76,13 +88,13 @@ func testRunContext(t *testing.T, ctx context.Context, text string, change func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := graph.Build(ctx, p, reg, &runner.Env{Registry: reg, Open: store.Open, Load: true})
+	g, err := graph.Build(ctx, p, reg, &runner.Env{Registry: reg, Open: open, Load: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mem := arrow.NewCheckedAllocator(poison{arrow.NewGoAllocator()})
-	r := &runner.Runner{Registry: reg, Graph: g, OpenStore: store.Open, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Progress: quiet{},
-		Allocator: mem, Jobs: 1, Workers: 3, Now: time.Now, Retry: runner.Retry{Base: time.Millisecond},
+	r := &runner.Runner{Registry: reg, Graph: g, OpenStore: open, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Progress: quiet{},
+		Allocator: mem, Jobs: 1, Workers: 3, Now: time.Now, Retry: &retry.Policy{Scale: 1e-3},
 		RunInfo: lineage.RunInfo{RunID: "01941f29-7c00-7087-8940-40e512c257bd", Namespace: "test", Job: "test"}}
 	if change != nil {
 		change(r)
@@ -323,6 +335,45 @@ func TestStoreTrouble(t *testing.T) {
 	if err != nil || sum.Count(runner.Failed) != 1 || sum.Count(runner.Done) != 2 || !errors.Is(sum.Failure(), pipeline.ErrDenied) || pipeline.IsTransient(sum.Failure()) {
 		t.Fatalf("staying trouble: %v, %v", err, sum.Failure())
 	}
+}
+
+// Calls of stores that fail at random, in every way that passes, lose nothing
+// and write nothing twice: a run succeeds, or stops with trouble that may pass
+// and the next one goes on.
+func TestRandomStoreTrouble(t *testing.T) {
+	undisturbed := newLake()
+	if _, err := testRun(t, strings.ReplaceAll(samplePipeline, "LAKE", undisturbed), nil); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, undisturbed)
+	runs := 0
+	for seed := range uint64(5) {
+		lake := newLake()
+		for run := uint64(0); ; run++ {
+			if run == 50 {
+				t.Fatalf("seed %d: no end after %d runs", seed, run)
+			}
+			runs++
+			sum, err := testRunOn(t, strings.ReplaceAll(samplePipeline, "LAKE", lake), func(ctx context.Context, uri string) (pipeline.Store, error) {
+				st, err := store.Open(ctx, uri)
+				if err != nil {
+					return nil, err
+				}
+				return pipetest.Faulty(st, pipetest.RetryableRules(0.05, 1000*seed+20*run)...), nil
+			})
+			if err == nil {
+				err = sum.Failure()
+			}
+			if err == nil {
+				break
+			}
+			if !pipeline.IsTransient(err) {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+		sameContents(t, want, contents(t, lake))
+	}
+	t.Logf("%d runs for 5 lakes", runs)
 }
 
 // A dry run writes nothing; a limited one goes on where the last one stopped.

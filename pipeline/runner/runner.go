@@ -17,6 +17,8 @@ import (
 	"github.com/drivemill/drivemill/pipeline/column"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/observe"
+	"github.com/drivemill/drivemill/pipeline/retry"
 )
 
 // Runner runs one pipeline. Its exported fields are set before Run and not
@@ -40,11 +42,15 @@ type Runner struct {
 	// size, each a unit of its own; 0: never.
 	SplitSize int64
 	DryRun    bool
-	Retry     Retry
 	// Budget is the memory that all units together may use; zero: no bound.
 	Budget budget.Plan
 	// Spill is where rows go that the budget has no room for; nil: nowhere.
 	Spill pipeline.Spill
+	// Retry is how transient failures of units are tried again; nil: the policy
+	// of the context.
+	Retry *retry.Policy
+	// Observe is told what is done; nil: nobody asks while the run goes on.
+	Observe *observe.Run
 	// RunInfo goes into the lineage events; RunID must be a UUID.
 	RunInfo lineage.RunInfo
 	// Now tells the time for events; no output of a unit depends on it.
@@ -52,6 +58,9 @@ type Runner struct {
 	// RetryFailed tries units again that failed for good in a shard of this
 	// run, or took their process down.
 	RetryFailed bool
+	// Stopping, where not nil, returns why no unit may begin any more, or nil.
+	// What is at work goes on until the context ends.
+	Stopping func() error
 	// Failpoint, in tests, is called at named moments of a commit.
 	Failpoint func(name string) error
 
@@ -108,6 +117,8 @@ type UnitResult struct {
 	Attempts int
 	Elapsed  time.Duration
 	Commits  []*lineage.Commit // of the revision in force, one for each lake
+	Nodes    []observe.Node    // of the last attempt
+	Recorded time.Duration     // from start to end of its recordings
 }
 
 // Summary is how a run ended.
@@ -123,6 +134,10 @@ type Summary struct {
 	Sweeps  map[string]*Sweep // by lake
 	Steps   []*Summary        // of the steps of reduce
 	Elapsed time.Duration
+	Nodes   []observe.Node // where the time of the units done went
+	// Recorded is how long the recordings of the units done last by themselves.
+	Recorded time.Duration
+	Retries  map[retry.Class]int64 // so far in the process
 }
 
 // Count returns the number of units with an outcome.
@@ -194,6 +209,8 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 		return sum, err
 	}
 	err = r.runUnits(ctx, todo, sum)
+	ctx, cancel := r.afterUnits(ctx, sum)
+	defer cancel()
 	if err == nil {
 		err = r.settle(ctx, sum)
 	}
@@ -218,11 +235,28 @@ func (r *Runner) Run(ctx context.Context) (*Summary, error) {
 	if err == nil && ctx.Err() == nil && sum.Failure() == nil {
 		err = r.reduce(ctx, sum)
 	}
-	sum.Elapsed = r.Now().Sub(begin)
+	sum.Elapsed, sum.Retries = r.Now().Sub(begin), r.Retry.Counts()
 	if e := r.sendEnd(ctx, sum, err); err == nil {
 		err = e
 	}
 	return sum, err
+}
+
+// afterUnits returns the context for what follows the units: one that has ended
+// when some of them were not begun because the run is to stop.
+func (r *Runner) afterUnits(ctx context.Context, sum *Summary) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if cause := r.stopping(); cause != nil && sum.Count(Interrupted) > 0 {
+		cancel(cause)
+	}
+	return ctx, func() { cancel(nil) }
+}
+
+func (r *Runner) stopping() error {
+	if r.Stopping == nil {
+		return nil
+	}
+	return r.Stopping()
 }
 
 // openLakes finds the places the outputs write to and what is done there.
@@ -231,6 +265,13 @@ func (r *Runner) openLakes(ctx context.Context) error {
 	if r.Progress == nil {
 		r.Progress = quiet{}
 	}
+	if r.Retry == nil {
+		r.Retry = retry.From(ctx)
+	}
+	if r.Observe == nil {
+		r.Observe = &observe.Run{}
+	}
+	r.Observe.Start(r.Now())
 	r.alloc = r.Allocator
 	if r.alloc == nil {
 		r.alloc = column.NewPool(arrow.NewGoAllocator(), poolBytes)
@@ -328,6 +369,8 @@ func (r *Runner) runUnits(ctx context.Context, todo []*UnitResult, sum *Summary)
 			continue
 		}
 		sum.Bytes += u.Unit.Bytes()
+		sum.Nodes = observe.AddNodes(sum.Nodes, u.Nodes)
+		sum.Recorded += u.Recorded
 		for i, c := range u.Commits {
 			if i == 0 {
 				addTotals(&sum.Totals, c.Ledger.Totals())
@@ -352,6 +395,10 @@ func (r *Runner) runAtOnce(ctx context.Context, units []*UnitResult, jobs int) {
 		go func() {
 			defer wg.Done()
 			for u := range next {
+				if cause := r.stopping(); cause != nil {
+					u.Outcome, u.Err = Interrupted, cause
+					continue
+				}
 				r.runUnit(ctx, u)
 				r.Progress.Unit(u)
 			}
@@ -390,7 +437,15 @@ func (r *Runner) runUnit(ctx context.Context, u *UnitResult) {
 		log.Warn("unit will be tried again", "attempt", attempt, "pause", pause.Round(time.Millisecond), "error", err)
 	}
 	err := r.attempt(ctx, u, again)
-	u.Elapsed = r.Now().Sub(begin)
+	end := r.Now()
+	u.Elapsed = end.Sub(begin)
+	defer func() {
+		span := observe.UnitSpan{Name: u.Unit.Name, Outcome: string(u.Outcome), Begin: begin, End: end, Attempts: u.Attempts, Nodes: u.Nodes}
+		if u.Err != nil {
+			span.Error = u.Err.Error()
+		}
+		r.Observe.Unit(span)
+	}()
 	switch {
 	case err == nil:
 		u.Outcome = Done
@@ -424,16 +479,17 @@ func (r *Runner) attempt(ctx context.Context, u *UnitResult, again func(int, tim
 	if err := r.failpoint("unit:" + u.Unit.Name); err != nil {
 		return err
 	}
-	err = r.Retry.do(ctx, again, func() error {
+	err = tryAgain(ctx, r.Retry, again, func() error {
 		u.Attempts++
 		run := &unitRun{Runner: r, unit: u.Unit}
 		commits, err := run.run(ctx)
-		u.Commits = commits
+		u.Commits, u.Nodes, u.Recorded = commits, run.nodes, run.recorded()
 		return err
 	})
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	if eerr := end(cleanup); eerr != nil && err == nil {
+	quietly := func(int, time.Duration, error) {}
+	if eerr := tryAgain(cleanup, r.Retry, quietly, func() error { return end(cleanup) }); eerr != nil && err == nil {
 		// It only makes the unit look worse than it is.
 		r.Log.Warn("could not remove the mark of an attempt", "unit", u.Unit.Name, "error", eerr)
 	}

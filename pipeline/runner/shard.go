@@ -100,7 +100,9 @@ func (r *Runner) RunShard(ctx context.Context, m *Manifest, shard int) (*Summary
 	if err == nil {
 		err = r.recordEnds(ctx, m.RunID, todo)
 	}
-	sum.Elapsed = r.Now().Sub(begin)
+	sum.Elapsed, sum.Retries = r.Now().Sub(begin), r.Retry.Counts()
+	ctx, cancel := r.afterUnits(ctx, sum)
+	defer cancel()
 	if e := r.sendEnd(ctx, sum, err); err == nil {
 		err = e
 	}

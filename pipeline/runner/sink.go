@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/drivemill/drivemill/pipeline"
 	"github.com/drivemill/drivemill/pipeline/arrow"
@@ -60,10 +61,15 @@ func (s *sinkRun) run() error {
 		if !ok {
 			break
 		}
-		if err := s.take(d.el); err != nil {
+		begin := time.Now()
+		err = s.take(d.el)
+		s.node.gauge.Busy(time.Since(begin))
+		if err != nil {
 			return err
 		}
 	}
+	begin := time.Now()
+	defer func() { s.node.gauge.Busy(time.Since(begin)) }()
 	for _, t := range s.node.Sink.Tables {
 		if m := s.mergers[t.Inputs[0]]; m != nil {
 			m.end()

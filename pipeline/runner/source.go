@@ -103,8 +103,11 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 	for _, st := range streams {
 		byName[st.native] = append(byName[st.native], st)
 	}
+	gauge := s.exec.gaugeOf(s.id)
 	for {
+		begin := time.Now()
 		el, err := dec.Next(ctx)
+		gauge.Busy(time.Since(begin))
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -120,6 +123,7 @@ func (s *sourceRun) decode(ctx context.Context, r *openRecording) (err error) {
 			}
 			continue
 		}
+		gauge.Batch(int64(el.Batch.Rows()), batchBytes(el.Batch))
 		b, err := window.check(el.Batch)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/drivemill/drivemill/pipeline/config"
 	"github.com/drivemill/drivemill/pipeline/graph"
 	"github.com/drivemill/drivemill/pipeline/lineage"
+	"github.com/drivemill/drivemill/pipeline/observe"
 )
 
 // unitRun is one attempt at one unit.
@@ -28,12 +29,28 @@ type unitRun struct {
 	quar    map[*lake]*quarantine
 	date    string
 	objects []string // URIs by object number
+	nodes   []observe.Node
+}
+
+// recorded is how long the recordings of the unit last by themselves.
+func (u *unitRun) recorded() time.Duration {
+	var d time.Duration
+	for _, o := range u.opened {
+		if o.desc != nil && o.desc.HasTime && o.desc.End > o.desc.Start {
+			d += time.Duration(o.desc.End - o.desc.Start)
+		}
+	}
+	return d
 }
 
 // cleanupTime bounds what is done after a run was told to stop: first the
 // units clean up, then the end is recorded. A container is killed some 20
 // seconds after it was told to stop.
 const cleanupTime = 8 * time.Second
+
+// StopTime is how long a run takes at most to end once its context is
+// cancelled.
+const StopTime = 2 * cleanupTime
 
 // run does the whole unit and returns the commits it made, one for each lake.
 func (u *unitRun) run(ctx context.Context) (_ []*lineage.Commit, err error) {
@@ -68,7 +85,10 @@ func (u *unitRun) describe(ctx context.Context) error {
 		o := &openRecording{Recording: r, object: len(u.objects)}
 		r.Hide = u.forgotten.has
 		src, err := r.Open(ctx, func(src pipeline.Source) pipeline.Source {
-			rs := &rangeSource{Source: src, onRead: func(n int64) { u.Progress.Read(n) }}
+			rs := &rangeSource{Source: src, onRead: func(n int64) {
+				u.Progress.Read(n)
+				u.Observe.Bytes(n)
+			}}
 			o.reads = append(o.reads, rs)
 			return rs
 		})
@@ -311,11 +331,17 @@ func (u *unitRun) execute(ctx context.Context) error {
 	}
 	for i, b := range u.bound.Sources {
 		s := &sourceRun{exec: u.exec, id: -1 - i, input: b.Input, bound: b, slice: u.unit.Slice, selected: make(map[string]bool), reject: u.rejecter(b.Input.Name),
-			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) { u.Progress.Rows(rows) },
+			entries: make(map[string]*lineage.SourceEntry), advance: func(rows, _ int64) {
+				u.Progress.Rows(rows)
+				u.Observe.Rows(rows)
+			},
 			opt: pipeline.DecodeOptions{Workers: u.Workers, BatchRows: u.BatchRows, NullCells: b.Input.OnBadData == config.NullCellOnBadData}}
 		for _, o := range u.opened {
 			if o.Input == b.Input {
 				s.opened = append(s.opened, o)
+				for _, r := range o.reads {
+					r.waited = u.exec.sourceGauges[i].Waiting
+				}
 			}
 		}
 		u.sources = append(u.sources, s)
@@ -330,7 +356,9 @@ func (u *unitRun) execute(ctx context.Context) error {
 	for _, s := range u.sources {
 		u.exec.start(s.run)
 	}
-	return u.exec.wait()
+	err = u.exec.wait()
+	u.nodes = u.exec.observed()
+	return err
 }
 
 // revisions returns, for each node that is a sink, the revision of each of
@@ -446,8 +474,14 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if old, ok := l.newest(u.unit.Slot); ok {
 			after, c.Replaces = old.Sequence, old.Revision
 		}
+		if err := u.failpoint("claim:before"); err != nil {
+			return nil, err
+		}
 		k, err := l.claim(ctx, u.unit.Slot, u.unit.Revision, after, c.Keys(), c.Objects())
 		if err != nil {
+			return nil, err
+		}
+		if err := u.failpoint("claim:after"); err != nil {
 			return nil, err
 		}
 		c.Sequence = k.Sequence
@@ -467,7 +501,7 @@ func (u *unitRun) commit(ctx context.Context, ledger lineage.Ledger) ([]*lineage
 		if err := u.failpoint("record:before"); err != nil {
 			return nil, err
 		}
-		if err := l.commit(ctx, k, c); err != nil {
+		if err := l.commit(ctx, k, c, u.failpoint); err != nil {
 			return nil, err
 		}
 		if err := u.failpoint("record:after"); err != nil {

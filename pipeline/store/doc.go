@@ -58,7 +58,7 @@
 //	                        directory   S3
 //	List                    names of one directory per level    one page of 1,000 keys
 //	Source.ReadAt           nothing     nothing: ranges are read into the caller's slice
-//	Source.Reader           nothing     at most 5 x 8 MiB, less for short spans
+//	Source.Reader           nothing     at most 9 x 8 MiB, less for short spans
 //	ObjectWriter            64 KiB      what was written up to 8 MiB, then two parts
 //
 // Parts of an upload have 8 MiB up to the first 8 GB and double after every

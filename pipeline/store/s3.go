@@ -5,29 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/drivemill/drivemill/pipeline"
-)
-
-// Retries of one request by the SDK, unless AWS_MAX_ATTEMPTS says otherwise:
-// the waits double from retryBase up to retryMax, each cut by a random share
-// of up to a half, and add up to about ten seconds.
-const (
-	retryAttempts = 8
-	retryBase     = 100 * time.Millisecond
-	retryMax      = 20 * time.Second
+	"github.com/drivemill/drivemill/pipeline/observe"
+	"github.com/drivemill/drivemill/pipeline/retry"
 )
 
 // answerTimeout is how long a server may think before the first byte of its
@@ -40,6 +31,7 @@ const (
 // s3Store is a view of a bucket below a prefix.
 type s3Store struct {
 	client *s3.Client
+	policy *retry.Policy
 	bucket string
 	prefix string // empty or ends in a slash
 	// checksum of parts: what the SDK adds to every write, or none.
@@ -58,6 +50,7 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 		return nil, fmt.Errorf("opening s3://%s: loading the AWS configuration: %w", bucket, err)
 	}
 	var broken error
+	policy := retry.From(ctx)
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if o.BaseEndpoint != nil {
 			broken = checkEndpoint(*o.BaseEndpoint, os.Getenv(allowHTTPVariable) == "true")
@@ -69,7 +62,8 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 		if o.Region == "" && broken == nil {
 			broken = errors.New("no AWS region: set AWS_REGION, or region in the AWS config file")
 		}
-		o.Retryer = newRetryer(cfg)
+		o.Retryer = requestRetryer{policy, cfg.RetryMaxAttempts}
+		o.HTTPClient = &meteredClient{next: o.HTTPClient, limiter: policy.Limiter("s3://" + bucket), requests: observe.RequestsFrom(ctx)}
 		// S3 keeps checksums of whole objects; ranges cannot be held against
 		// them, and asking for them only makes the SDK warn of each.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -81,7 +75,7 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening s3://%s: %w", bucket, err)
 	}
-	s := &s3Store{client: client, bucket: bucket, encrypt: encrypt}
+	s := &s3Store{client: client, policy: policy, bucket: bucket, encrypt: encrypt}
 	if client.Options().RequestChecksumCalculation != aws.RequestChecksumCalculationWhenRequired {
 		s.checksum = types.ChecksumAlgorithmCrc32
 	}
@@ -89,36 +83,6 @@ func openS3(ctx context.Context, bucket, prefix string) (*s3Store, error) {
 		s.prefix = prefix + "/"
 	}
 	return s, nil
-}
-
-func newRetryer(cfg aws.Config) aws.Retryer {
-	standard := func(o *retry.StandardOptions) {
-		o.MaxAttempts = retryAttempts
-		if cfg.RetryMaxAttempts > 0 {
-			o.MaxAttempts = cfg.RetryMaxAttempts
-		}
-		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			return backoff(attempt), nil
-		})
-		o.Retryables = append(o.Retryables,
-			retry.RetryableHTTPStatusCode{Codes: map[int]struct{}{http.StatusTooManyRequests: {}, http.StatusRequestTimeout: {}}},
-			retry.RetryableErrorCode{Codes: map[string]struct{}{codeConflict: {}, "OperationAborted": {}}})
-	}
-	if cfg.RetryMode == aws.RetryModeAdaptive {
-		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-			o.StandardOptions = append(o.StandardOptions, standard)
-		})
-	}
-	return retry.NewStandard(standard)
-}
-
-// backoff is the wait after the n-th failed attempt, from 1.
-func backoff(n int) time.Duration {
-	d := retryMax
-	if n = max(n, 1); n < 16 {
-		d = min(retryBase<<(n-1), retryMax)
-	}
-	return d - rand.N(d/2)
 }
 
 func (s *s3Store) Root() string {
@@ -137,11 +101,17 @@ func (s *s3Store) object(key string, size int64, etag *string, modified *time.Ti
 
 func (s *s3Store) List(ctx context.Context, prefix string, fn func(pipeline.Object) error) error {
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: s.full(prefix)})
-	last := ""
+	last, token := "", ""
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return s.fail(ctx, "listing", s.uri(prefix), "s3:ListBucket", err)
+		}
+		if next := aws.ToString(page.NextContinuationToken); next != "" {
+			if next == token {
+				return fmt.Errorf("listing %s: %w: the server sends the same page again", s.uri(prefix), pipeline.ErrUnsupported)
+			}
+			token = next
 		}
 		for _, o := range page.Contents {
 			full := aws.ToString(o.Key)
@@ -186,13 +156,14 @@ func (s *s3Store) Get(ctx context.Context, key string) ([]byte, error) {
 	for failed := 1; ; failed++ {
 		data, err := s.get(ctx, key)
 		var broken *brokenBody
-		if !errors.As(err, &broken) || failed > resumes {
+		if !errors.As(err, &broken) {
 			return data, err
 		}
-		select {
-		case <-time.After(backoff(failed)):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("reading %s: %w", s.uri(key), ctx.Err())
+		if !s.policy.Sleep(ctx, retry.Body, failed) {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("reading %s: %w", s.uri(key), ctx.Err())
+			}
+			return nil, err
 		}
 	}
 }

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/retry"
 )
 
 const (
@@ -78,14 +81,14 @@ func (s *s3Store) fail(ctx context.Context, doing, uri, permission string, err e
 	switch {
 	case strings.Contains(err.Error(), "get identity:") && !retryable(err):
 		return say(pipeline.ErrDenied, "no usable AWS credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role): %s", says)
-	case code == codeConflict:
-		return pipeline.Transient(say(nil, "%s", says))
 	case code == codeNoSuchBucket:
-		return say(pipeline.ErrNotFound, "the bucket %s does not exist", s.bucket)
+		return say(pipeline.ErrNotFound, "the bucket %s does not exist: create it, or correct the URI", s.bucket)
 	case code == "ExpiredToken", code == "InvalidToken", code == "TokenRefreshRequired":
-		return say(pipeline.ErrDenied, "the AWS credentials have expired: %s", says)
+		return say(pipeline.ErrDenied, "the AWS credentials have expired, renew them and run again: %s", says)
 	case code == "InvalidAccessKeyId", code == "SignatureDoesNotMatch":
-		return say(pipeline.ErrDenied, "the server does not accept the AWS credentials: %s", says)
+		return say(pipeline.ErrDenied, "the server does not accept the AWS credentials, check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_PROFILE: %s", says)
+	case strings.HasPrefix(code, "KMS.") || status == http.StatusForbidden && strings.Contains(says, "kms:"):
+		return say(pipeline.ErrDenied, "the key that encrypts the bucket may not be used: kms:Decrypt is needed on it to read, kms:GenerateDataKey to write: %s", says)
 	case retryable(err):
 		return pipeline.Transient(say(nil, "%s", says))
 	case status == http.StatusNotFound:
@@ -96,7 +99,7 @@ func (s *s3Store) fail(ctx context.Context, doing, uri, permission string, err e
 		if permission == "s3:GetObject" {
 			hint = "; without s3:ListBucket S3 also answers so when the object does not exist"
 		}
-		return say(pipeline.ErrDenied, "%s is needed%s: %s", permission, hint, says)
+		return say(pipeline.ErrDenied, "%s is needed, grant it to the credentials in use%s: %s", permission, hint, says)
 	case status == http.StatusPreconditionFailed && permission == "s3:GetObject":
 		return say(pipeline.ErrChanged, "%s", says)
 	case status == http.StatusPreconditionFailed:
@@ -104,9 +107,22 @@ func (s *s3Store) fail(ctx context.Context, doing, uri, permission string, err e
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		return say(pipeline.ErrTruncated, "%s", says)
 	case status == http.StatusMovedPermanently, code == "AuthorizationHeaderMalformed":
-		return say(nil, "the bucket is in another region than the configured %s: %s", s.client.Options().Region, says)
+		region := bucketRegion(err)
+		if region == "" {
+			region = "that of the bucket"
+		}
+		return say(nil, "the bucket is in another region than the configured %s, set AWS_REGION to %s: %s", s.client.Options().Region, region, says)
 	}
 	return say(nil, "%s", says)
+}
+
+// bucketRegion is where a server says that the bucket is, or empty.
+func bucketRegion(err error) string {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		return answer.Response.Header.Get("X-Amz-Bucket-Region")
+	}
+	return ""
 }
 
 // s3Says is the server's answer on one line, or the reason there is none.
@@ -135,22 +151,49 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // transientIO are failures of a connection beyond those the SDK knows.
 var transientIO = []error{io.ErrUnexpectedEOF, io.EOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}
 
-// retryable reports whether a failed request may succeed later: the rules by
-// which the SDK retried it, and it ran out of attempts.
+// retryable reports whether a failed request may succeed later. It was retried
+// then, and ran out of attempts.
 func retryable(err error) bool {
-	switch status := httpStatus(err); {
-	case status >= 500 && status != http.StatusNotImplemented, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		return true
-	case status == 0:
+	_, ok := classify(err)
+	return ok
+}
+
+// classify tells why a failed request may succeed later, if it may.
+func classify(err error) (retry.Class, bool) {
+	var cancelled interface{ CanceledError() bool }
+	if errors.Is(err, context.Canceled) || errors.As(err, &cancelled) && cancelled.CanceledError() {
+		return "", false
+	}
+	status, code := httpStatus(err), apiCode(err)
+	if _, ok := awsretry.DefaultThrottleErrorCodes[code]; ok {
+		return retry.SlowDown, true
+	}
+	switch code {
+	case codeConflict, "OperationAborted":
+		return retry.Conflict, true
+	case "RequestTimeout":
+		return retry.Timeout, true
+	case "InternalError", "ServiceUnavailable", "RequestTimeTooSkewed":
+		return retry.Server, true
+	}
+	switch {
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+		return retry.SlowDown, true
+	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
+		return retry.Timeout, true
+	case status >= 500 && status != http.StatusNotImplemented:
+		return retry.Server, true
+	}
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() {
+		return retry.Timeout, true
+	}
+	if status == 0 {
 		for _, e := range transientIO {
 			if errors.Is(err, e) {
-				return true
+				return retry.Network, true
 			}
 		}
 	}
-	switch apiCode(err) {
-	case "InternalError", "ServiceUnavailable", "OperationAborted", "RequestTimeTooSkewed":
-		return true
-	}
-	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+	return retry.Network, awsretry.IsErrorRetryables(awsretry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }

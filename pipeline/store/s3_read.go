@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/drivemill/drivemill/pipeline"
+	"github.com/drivemill/drivemill/pipeline/retry"
 )
 
 const (
@@ -25,8 +26,6 @@ const (
 	// firstRange of a reader; later ones double up to rangeSize, so that
 	// reading a head does not fetch megabytes.
 	firstRange = 1 << 20
-	// resumes is how often a body may break off in a row without progress.
-	resumes = 6
 )
 
 // s3Source reads an object by ranges. Every request carries If-Match, so that
@@ -103,13 +102,11 @@ func (s *s3Source) fetch(ctx context.Context, p []byte, off int64) error {
 		if n > 0 {
 			failed = 0
 		}
-		if failed++; failed > resumes {
+		if failed++; !s.store.policy.Sleep(ctx, retry.Body, failed) {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("reading %s: %w", s.obj.URI, ctx.Err())
+			}
 			return err
-		}
-		select {
-		case <-time.After(backoff(failed)):
-		case <-ctx.Done():
-			return fmt.Errorf("reading %s: %w", s.obj.URI, ctx.Err())
 		}
 	}
 	return ctx.Err()

@@ -230,7 +230,7 @@ func TestS3GivesUp(t *testing.T) {
 // A reader that nobody reads from fetches no more than it may hold.
 func TestS3ReaderIsBounded(t *testing.T) {
 	p, s := behindProxy(t)
-	write(t, s, "x", random(70<<20))
+	write(t, s, "x", random(120<<20))
 	src := source(t, s, "x")
 	p.Requests()
 	r, err := src.Reader(t.Context(), 0, -1)
@@ -259,7 +259,7 @@ func TestS3ReaderIsBounded(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, r, read); err != nil {
 		t.Fatal(err)
 	}
-	if asked := settled() + 3<<20; asked > read+40<<20 {
+	if asked := settled() + 3<<20; asked > read+72<<20 {
 		t.Errorf("%d bytes are asked for after %d were read", asked, read)
 	}
 	r.Close()
