@@ -39,11 +39,12 @@ test: ## all tests; needs Go only
 race: ## the tests of everything concurrent, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short ./pipeline/... ./formats/... ./stages/...
 
-soak: ## memory of large recordings, selections from them, faults and kills, speed of S3; writes 2 GiB files below TMPDIR
-	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3|TestQuarterOverS3|TestRetryableFaults|TestRandomKills" -timeout 60m -count 1 -v ./cmd/drivemill
-	$(GO) test -tags soak -run TestS3ReadSpeed -count 1 -v ./pipeline/store
+soak: ## memory of large recordings, selections from them; writes 2 GiB files below TMPDIR
+	$(GO) test -tags soak -run "TestPeakMemory|TestSelectionOverS3|TestQuarterOverS3" -timeout 30m -count 1 -v ./cmd/drivemill
 
-soak-long: ## ten gigabytes in the memory of one, a million hostile files (MUTATIONS sets how many); takes long
+soak-long: ## a hundred kills, faults by many seeds, ten gigabytes, a million hostile files (MUTATIONS sets how many); takes hours
+	$(GO) test -tags soak -run "TestRetryableFaults|TestRandomKills" -timeout 120m -count 1 -v ./cmd/drivemill
+	$(GO) test -tags soak -run TestS3ReadSpeed -count 1 -v ./pipeline/store
 	$(GO) test -tags soak -run "TestPeakOfTenGigabytes" -count 1 -timeout 60m -v ./bench
 	$(GO) test -tags soak -run "TestSoakMemory|TestSoakMutations" -count 1 -timeout 180m -v ./formats/mdf4
 

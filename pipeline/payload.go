@@ -170,7 +170,7 @@ func readPayload(ctx context.Context, f Format, src Source, p Payload) ([]byte, 
 			return nil, fmt.Errorf("%d bytes, in an object of %d: %w", p.Size, size, ErrTruncated)
 		}
 		data = make([]byte, p.Size)
-		if n, err := src.ReadAt(ctx, data, p.Offset); err != nil && !(errors.Is(err, io.EOF) && n == len(data)) {
+		if n, err := src.ReadAt(ctx, data, p.Offset); err != nil && (!errors.Is(err, io.EOF) || n < len(data)) {
 			return nil, err
 		}
 	} else {

@@ -193,7 +193,7 @@ func TestSameBytes(t *testing.T) {
 		}
 		return hex.EncodeToString(h.Sum(nil))
 	}
-	if sum(1) != sum(1) || sum(1) == sum(2) {
+	if first, again := sum(1), sum(1); first != again || first == sum(2) {
 		t.Error("the bytes do not follow from the seed")
 	}
 }

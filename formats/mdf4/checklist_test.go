@@ -127,10 +127,10 @@ func TestStructure(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := int64(start)
-			switch {
-			case flags == 3:
+			switch flags {
+			case 3:
 				at -= 3600 * 1e9
-			case flags == 1:
+			case 1:
 				r.want(t, "time", "null", "null")
 				r.want(t, "time_wall", fmt.Sprint(at), fmt.Sprint(at+1e9))
 				if r.desc.HasTime || !r.problem("no_time_zone") {

@@ -270,7 +270,7 @@ func (b *rows) block(ctx context.Context, r *run, k, n int, first int64, ordinal
 			b.counts.NullCells[o.s.ch.fullName()]++
 			b.truncate(b.ops[:i], 1)
 			o.targets(func(c *column.Column) { c.AppendNull() })
-			n, done = 1, 1
+			n = 1
 		} else if done < n {
 			b.truncate(b.ops[:i], done)
 			n = done

@@ -32,8 +32,6 @@ type stream struct {
 	left segment // rest of an uncompressed block
 	un   *unpacker
 	buf  []byte
-	pack []byte
-	end  bool
 
 	jobs   chan *job
 	spare  chan *job

@@ -216,37 +216,34 @@ func (f *file) columnar(ctx context.Context, dg *dataGroup) (bool, error) {
 		return false, nil
 	}
 	off := dg.data
-	for range maxGuards {
-		h, err := f.header(ctx, off)
+	h, err := f.header(ctx, off)
+	if err != nil {
+		if fatal(err) {
+			return false, err
+		}
+		return false, nil
+	}
+	switch h.id {
+	case "GD":
+		b, err := f.load(ctx, off, 8)
 		if err != nil {
 			if fatal(err) {
 				return false, err
 			}
 			return false, nil
 		}
-		switch h.id {
-		case "GD":
-			b, err := f.load(ctx, off, 8)
-			if err != nil {
-				if fatal(err) {
-					return false, err
-				}
-				return false, nil
+		return b.id == "LD" || b.id == "DV", nil
+	case "LD", "DV":
+		return true, nil
+	case "DZ":
+		b, err := f.load(ctx, off, 24)
+		if err != nil {
+			if fatal(err) {
+				return false, err
 			}
-			return b.id == "LD" || b.id == "DV", nil
-		case "LD", "DV":
-			return true, nil
-		case "DZ":
-			b, err := f.load(ctx, off, 24)
-			if err != nil {
-				if fatal(err) {
-					return false, err
-				}
-				return false, nil
-			}
-			return len(b.data) >= 2 && string(b.data[:2]) == "DV", nil
+			return false, nil
 		}
-		return false, nil
+		return len(b.data) >= 2 && string(b.data[:2]) == "DV", nil
 	}
 	return false, nil
 }

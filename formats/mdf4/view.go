@@ -25,7 +25,6 @@ type view struct {
 	bytes  int64
 	budget int64
 	un     unpacker
-	pack   []byte
 	cross  []byte
 }
 

@@ -30,9 +30,10 @@ func (l *leaf) bounds(v cellValues, d *dictionary) (lo, hi []byte, ok bool) {
 	case cellBool:
 		ones := countBits(v.plain, 0, v.n)
 		lo, hi = []byte{0}, []byte{1}
-		if ones == v.n {
+		switch ones {
+		case v.n:
 			lo = hi
-		} else if ones == 0 {
+		case 0:
 			hi = lo
 		}
 		return lo, hi, true

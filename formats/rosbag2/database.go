@@ -2,6 +2,7 @@ package rosbag2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -260,14 +261,6 @@ type topicCount struct {
 	count int64
 }
 
-func (b *dbBlock) messages() int64 {
-	var n int64
-	for _, c := range b.counts {
-		n += c.count
-	}
-	return n
-}
-
 // scan walks over all messages without their bytes, as far as these lie on
 // pages of their own.
 func (db *database) scan(ctx context.Context, file *sqlite.File, target int) error {
@@ -283,7 +276,7 @@ func (db *database) scan(ctx context.Context, file *sqlite.File, target int) err
 		var b message.Block
 		x := dbBlock{place: w.cursor.Place(), first: ordinal}
 		err := w.Fetch(ctx, &b)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

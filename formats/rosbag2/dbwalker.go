@@ -204,7 +204,7 @@ func (w *dbWalker) Fetch(ctx context.Context, b *message.Block) error {
 	if err := w.cursor.Seek(ctx, x.place); err != nil {
 		return err
 	}
-	if err := w.gather(ctx, b, sc, x.leaves); err != nil && err != io.EOF {
+	if err := w.gather(ctx, b, sc, x.leaves); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil
@@ -222,7 +222,7 @@ func (w *dbWalker) gather(ctx context.Context, b *message.Block, sc *dbScratch, 
 	unpacked := int64(0)
 	for w.leaves < leaves && (leaves < math.MaxInt || len(b.Stored) < w.target && unpacked < blockUnpack) {
 		number, page, err := w.cursor.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if w.leaves > 0 || len(b.Problems) > 0 || w.lost > 0 || len(w.later) > 0 {
 				break
 			}

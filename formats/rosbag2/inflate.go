@@ -102,7 +102,7 @@ func (x *inflater) unpack(out, data []byte) (_ []byte, err error) {
 		switch {
 		case int64(len(out)-at) > room:
 			return out, fmt.Errorf("a message unpacks to more than %d bytes: %w", room, pipeline.ErrLimit)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return out, nil
 		case err != nil:
 			return out, corrupt(err)

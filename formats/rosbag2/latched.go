@@ -2,6 +2,7 @@ package rosbag2
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/drivemill/drivemill/formats/message"
@@ -52,7 +53,7 @@ func (w *dbWalker) FindLatched(ctx context.Context) (*message.Latched, error) {
 	for {
 		b = message.Block{Stored: b.Stored[:0], Records: b.Records[:0], Scratch: b.Scratch}
 		err := x.Fetch(ctx, &b)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return w.latched, nil
 		}
 		if err != nil {

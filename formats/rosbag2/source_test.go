@@ -15,7 +15,6 @@ type bagSource struct {
 	pipeline.Source
 	parts []pipeline.Source
 	st    pipeline.Store
-	dir   string
 }
 
 func (s *bagSource) Parts() []pipeline.Source { return s.parts }

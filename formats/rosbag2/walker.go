@@ -2,6 +2,7 @@ package rosbag2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -178,7 +179,7 @@ func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
 		w.mu.Unlock()
 		b.Object = w.rec.parts[i].object
 		err := o.Fetch(ctx, b)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			w.mu.Lock()
 			o.done = true
 			w.mu.Unlock()

@@ -139,7 +139,7 @@ func (s *sink) Bind(in []*pipeline.Table) (*pipeline.SinkBinding, error) {
 			i := t.Column(name)
 			return i >= 0 && t.Schema.Field(i).Type.ID() == id
 		}
-		why := ""
+		var why string
 		switch {
 		case !is("format", arrow.STRING) || !is("data", arrow.BINARY):
 			why = "it has no columns format and data"

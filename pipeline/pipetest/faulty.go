@@ -66,31 +66,31 @@ type Rule struct {
 
 // What stores answer: classes of error for Rule.Err.
 var (
-	FaultSlowDown   = pipeline.Transient(errors.New("SlowDown: Please reduce your request rate. (HTTP 503)"))
-	FaultServer     = pipeline.Transient(errors.New("InternalError (HTTP 500)"))
-	FaultTimeout    = pipeline.Transient(errors.New("no answer in time"))
-	FaultReset      = pipeline.Transient(errors.New("the connection broke off"))
-	FaultConflict   = pipeline.Transient(errors.New("ConditionalRequestConflict (HTTP 409)"))
-	FaultDenied     = fmt.Errorf("%w: AccessDenied (HTTP 403)", pipeline.ErrDenied)
-	FaultMissing    = fmt.Errorf("%w: NoSuchKey (HTTP 404)", pipeline.ErrNotFound)
-	FaultBadRequest = errors.New("InvalidArgument (HTTP 400)")
-	FaultStale      = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrChanged)
-	FaultExists     = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrExists)
+	ErrFaultSlowDown   = pipeline.Transient(errors.New("SlowDown: Please reduce your request rate. (HTTP 503)"))
+	ErrFaultServer     = pipeline.Transient(errors.New("InternalError (HTTP 500)"))
+	ErrFaultTimeout    = pipeline.Transient(errors.New("no answer in time"))
+	ErrFaultReset      = pipeline.Transient(errors.New("the connection broke off"))
+	ErrFaultConflict   = pipeline.Transient(errors.New("ConditionalRequestConflict (HTTP 409)"))
+	ErrFaultDenied     = fmt.Errorf("%w: AccessDenied (HTTP 403)", pipeline.ErrDenied)
+	ErrFaultMissing    = fmt.Errorf("%w: NoSuchKey (HTTP 404)", pipeline.ErrNotFound)
+	ErrFaultBadRequest = errors.New("InvalidArgument (HTTP 400)")
+	ErrFaultStale      = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrChanged)
+	ErrFaultExists     = fmt.Errorf("%w: PreconditionFailed (HTTP 412)", pipeline.ErrExists)
 )
 
 // RetryableRules are all kinds of trouble that pass, which together strike a
 // share p of calls, drawn by seed.
 func RetryableRules(p float64, seed uint64) []Rule {
 	rules := []Rule{
-		{Err: FaultSlowDown}, {Err: FaultServer}, {Err: FaultTimeout}, {Err: FaultReset},
-		{Op: OpPut, Err: FaultReset, After: true},
-		{Op: OpDelete, Err: FaultReset, After: true},
-		{Op: OpPublish, Err: FaultReset, After: true},
-		{Op: OpPutIfAbsent, Err: FaultConflict},
-		{Op: OpReader, Err: FaultReset, Cut: 1000},
+		{Err: ErrFaultSlowDown}, {Err: ErrFaultServer}, {Err: ErrFaultTimeout}, {Err: ErrFaultReset},
+		{Op: OpPut, Err: ErrFaultReset, After: true},
+		{Op: OpDelete, Err: ErrFaultReset, After: true},
+		{Op: OpPublish, Err: ErrFaultReset, After: true},
+		{Op: OpPutIfAbsent, Err: ErrFaultConflict},
+		{Op: OpReader, Err: ErrFaultReset, Cut: 1000},
 		{Op: OpReader, Short: 7},
-		{Op: OpReadAt, Err: FaultReset, Cut: 10},
-		{Op: OpList, Err: FaultServer, Cut: 1},
+		{Op: OpReadAt, Err: ErrFaultReset, Cut: 10},
+		{Op: OpList, Err: ErrFaultServer, Cut: 1},
 		{Op: OpGet, Slow: time.Millisecond},
 	}
 	for i := range rules {

@@ -57,7 +57,7 @@ func TestContext(t *testing.T) {
 	if From(With(t.Context(), p)) != p || From(t.Context()) == nil {
 		t.Error("the policy does not travel")
 	}
-	if p.Limiter("a") != p.Limiter("a") || p.Limiter("a") == p.Limiter("b") {
+	if a, again := p.Limiter("a"), p.Limiter("a"); a != again || a == p.Limiter("b") {
 		t.Error("limiters are by name")
 	}
 	ctx, cancel := context.WithCancel(t.Context())

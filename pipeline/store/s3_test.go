@@ -259,7 +259,7 @@ func TestS3ReaderIsBounded(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, r, read); err != nil {
 		t.Fatal(err)
 	}
-	if asked := settled() + 3<<20; asked > read+72<<20 {
+	if asked := settled() + 3<<20; asked > read+40<<20 {
 		t.Errorf("%d bytes are asked for after %d were read", asked, read)
 	}
 	r.Close()

@@ -147,7 +147,7 @@ func value(t *testing.T, o rowtest.Outcome, column string, where ...string) stri
 		for i := range int(rec.NumRows()) {
 			for j := 0; j < len(where); j += 2 {
 				col := rec.Column(rec.Schema().FieldIndices(where[j])[0])
-				if s := col.ValueStr(i); s != where[j+1] && !(where[j+1] == "null" && col.IsNull(i)) {
+				if s := col.ValueStr(i); s != where[j+1] && (where[j+1] != "null" || !col.IsNull(i)) {
 					continue rows
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +130,7 @@ func FuzzDecode(f *testing.F) {
 		switch err := fx.Wellformed(msg); {
 		case err != nil && got.Reason == "":
 			t.Errorf("%x: decoded, the reference says %v", msg, err)
-		case err == nil && (got.Reason == message.Malformed && !strings.ContainsAny(string(msg), "\xd8\xd9\xda\xdb") || got.Reason == message.Truncated || got.Reason == message.TrailingBytes):
+		case err == nil && (got.Reason == message.Malformed && !slices.ContainsFunc(msg, func(b byte) bool { return b >= 0xd8 && b <= 0xdb }) || got.Reason == message.Truncated || got.Reason == message.TrailingBytes):
 			t.Errorf("%x: %s, the reference decodes it", msg, got.Reason)
 		}
 	})

@@ -42,7 +42,7 @@ func (d *decoder) mismatch(t *jsonschema.Table, h head) bool {
 
 // value reads a value that the schema knows.
 func (d *decoder) value(t *jsonschema.Table, depth int) bool {
-	if t.ID == tree.None && !(d.want && (t.Kind == jsonschema.Object || t.Kind == jsonschema.Array)) {
+	if t.ID == tree.None && (!d.want || t.Kind != jsonschema.Object && t.Kind != jsonschema.Array) {
 		return d.skip(depth)
 	}
 	start := d.pos
@@ -102,7 +102,7 @@ func (d *decoder) value(t *jsonschema.Table, depth int) bool {
 }
 
 func (d *decoder) stringValue(t *jsonschema.Table, h head) bool {
-	if h.major != majorText && !(h.major == majorBytes && t.Kind == jsonschema.Base64) {
+	if h.major != majorText && (h.major != majorBytes || t.Kind != jsonschema.Base64) {
 		return d.mismatch(t, h)
 	}
 	s, ok := d.text(h)

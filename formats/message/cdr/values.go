@@ -199,7 +199,7 @@ func flat(t *idl.Type) *idl.Type {
 func (w *walker) pairs(s *step) bool {
 	t := s.shape.typ
 	outer := -1
-	if w.kind.v2 && !(primitive(t.Key) && primitive(t.Elem)) {
+	if w.kind.v2 && (!primitive(t.Key) || !primitive(t.Elem)) {
 		var ok bool
 		if outer, ok = w.delimited(s); !ok {
 			return false

@@ -85,7 +85,7 @@ func (d *decoder) blanks() {
 
 // value reads a value that the schema knows.
 func (d *decoder) value(t *jsonschema.Table, depth int) bool {
-	if t.ID == tree.None && !(d.want && (t.Kind == jsonschema.Object || t.Kind == jsonschema.Array)) {
+	if t.ID == tree.None && (!d.want || t.Kind != jsonschema.Object && t.Kind != jsonschema.Array) {
 		return d.skip(depth)
 	}
 	if d.pos >= len(d.b) {

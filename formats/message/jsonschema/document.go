@@ -97,8 +97,6 @@ func (v *doc) text() string {
 	return s
 }
 
-func (v *doc) is(b bool) bool { return v != nil && v.scalar == any(b) }
-
 // number returns a number; ok is false where the value is none.
 func (v *doc) number() (x float64, ok bool) {
 	if v == nil {

@@ -209,7 +209,7 @@ func (p *parser) typeOf(d *doc) string {
 func sharedType(values []*doc) string {
 	name := ""
 	for _, v := range values {
-		t := ""
+		var t string
 		switch x := v.scalar.(type) {
 		case string:
 			t = "string"

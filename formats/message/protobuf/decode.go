@@ -270,7 +270,7 @@ func (e *entry) wellKnown(f *tree.Frame, pos, end int) int {
 	at := len(f.Scratch)
 	f.Scratch = f.Scratch[:at]
 	j := text{f: f, id: e.id}
-	ok := false
+	var ok bool
 	switch e.special {
 	case structText:
 		ok = j.object(pos, end, 0)

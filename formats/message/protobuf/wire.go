@@ -1,7 +1,5 @@
 package protobuf
 
-import "math/bits"
-
 // Wire types.
 const (
 	wireVarint = 0
@@ -86,21 +84,4 @@ func skip(b []byte, pos, end int, num int32, wt, depth int) int {
 		}
 	}
 	return -1
-}
-
-// countVarints is how many numbers a packed list holds.
-func countVarints(b []byte) int {
-	n := 0
-	for len(b) >= 8 {
-		v := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		n += bits.OnesCount64(^v & 0x8080808080808080)
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c < 0x80 {
-			n++
-		}
-	}
-	return n
 }

@@ -73,10 +73,10 @@ func (d *DB) record(values ...Value) []byte {
 
 // integer returns serial type and width of an integer.
 func integer(v int64) (serial uint64, width int) {
-	switch {
-	case v == 0:
+	switch v {
+	case 0:
 		return 8, 0
-	case v == 1:
+	case 1:
 		return 9, 0
 	}
 	for i, w := range []int{1, 2, 3, 4, 6} {

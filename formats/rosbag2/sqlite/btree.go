@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -361,7 +362,7 @@ func (f *File) Rows(ctx context.Context, p *Pager, root uint32, limit int64, fn 
 	var values []Value
 	for {
 		number, leaf, err := c.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return damage, nil
 		}
 		if err != nil {
@@ -383,7 +384,7 @@ func (f *File) Rows(ctx context.Context, p *Pager, root uint32, limit int64, fn 
 					err = Damage{Offset: f.offset(number), Bytes: x.Size, Err: err}
 				}
 			}
-			if d, ok := err.(Damage); ok {
+			if d := (Damage{}); errors.As(err, &d) {
 				damage = append(damage, d)
 				continue
 			}
