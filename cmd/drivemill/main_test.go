@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -92,13 +91,37 @@ func finish(t testing.TB, cmd *exec.Cmd) result {
 	t.Helper()
 	timer := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
+	ended, peak := make(chan struct{}), make(chan int64, 1)
+	go func() { peak <- watchPeak(cmd.Process.Pid, ended) }()
 	err := cmd.Wait()
+	close(ended)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return result{code: cmd.ProcessState.ExitCode(), stdout: fmt.Sprint(cmd.Stdout), stderr: fmt.Sprint(cmd.Stderr),
-		rss: cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * 1024}
+		rss: <-peak}
+}
+
+// watchPeak follows the peak of a process's resident memory until it ends. The
+// figure that comes with its exit status also counts the test's own memory, of
+// which the process was a copy for a moment.
+func watchPeak(pid int, ended <-chan struct{}) int64 {
+	var peak int64
+	for {
+		if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			_, rest, _ := strings.Cut(string(data), "VmHWM:")
+			var kib int64
+			if _, err := fmt.Sscan(rest, &kib); err == nil {
+				peak = max(peak, kib*1024)
+			}
+		}
+		select {
+		case <-ended:
+			return peak
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // mustRun wants exit code 0.

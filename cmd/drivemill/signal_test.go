@@ -83,7 +83,7 @@ func TestSignalsStopCleanly(t *testing.T) {
 				}
 				aborted := false
 				err := st.List(context.Background(), "", func(o pipeline.Object) error {
-					if !strings.HasPrefix(o.Key, lineage.RunsDir+"/") {
+					if !strings.HasPrefix(o.Key, lineage.RunsDir+"/") && !strings.HasPrefix(o.Key, lineage.PlansDir+"/") {
 						t.Errorf("%s is left", o.Key)
 					}
 					aborted = aborted || strings.HasSuffix(o.Key, "/ABORT.openlineage.json")
@@ -109,6 +109,7 @@ func TestSignalsStopCleanly(t *testing.T) {
 func TestStopsBetweenUnits(t *testing.T) {
 	drives := manyDrives(t, 3)
 	var asked atomic.Int64
+	var noticed atomic.Bool
 	token := "a-token"
 	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -116,6 +117,8 @@ func TestStopsBetweenUnits(t *testing.T) {
 			fmt.Fprint(w, token)
 		case r.URL.Path != "/latest/meta-data/spot/instance-action" || r.Header.Get("X-aws-ec2-metadata-token") != token:
 			w.WriteHeader(http.StatusUnauthorized)
+		case !noticed.Load():
+			w.WriteHeader(http.StatusNotFound) // as long as nothing is planned
 		default:
 			asked.Add(1)
 			fmt.Fprintf(w, `{"action": "terminate", "time": %q}`, time.Now().Add(2*time.Minute).UTC().Format(time.RFC3339))
@@ -151,6 +154,7 @@ func TestStopsBetweenUnits(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
+				noticed.Store(true)
 				waitFor(t, "a question to the metadata service", func() bool { return asked.Load() > 0 })
 			}
 			time.Sleep(200 * time.Millisecond) // for the process to take it in
