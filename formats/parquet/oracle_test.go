@@ -102,7 +102,7 @@ func compareChunk(t testingT, l *leaf, c pq.ColumnChunk, want []pq.Value) {
 		nulls := int64(0)
 		for i, v := range got {
 			w := want[i]
-			if !pq.Equal(v, w) && !(v.Kind() == w.Kind() && bytes.Equal(v.Bytes(), w.Bytes())) || v.RepetitionLevel() != w.RepetitionLevel() || v.DefinitionLevel() != w.DefinitionLevel() {
+			if !pq.Equal(v, w) && (v.Kind() != w.Kind() || !bytes.Equal(v.Bytes(), w.Bytes())) || v.RepetitionLevel() != w.RepetitionLevel() || v.DefinitionLevel() != w.DefinitionLevel() {
 				t.Fatalf("%v: page %d, value %d: %+v, want %+v", l.path, n, i, v, w)
 			}
 			if v.RepetitionLevel() == 0 {

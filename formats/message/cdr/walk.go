@@ -165,7 +165,7 @@ func (w *walker) extent(t *idl.Type) idl.Extensibility {
 // structure reads a struct. Members that are not there are null.
 func (w *walker) structure(s *step, ext idl.Extensibility) bool {
 	t := s.shape.typ
-	if len(t.Members) == 0 && ext != idl.Mutable && !(w.kind.v2 && ext == idl.Appendable) {
+	if len(t.Members) == 0 && ext != idl.Mutable && (!w.kind.v2 || ext != idl.Appendable) {
 		_, ok := w.number(1, s) // the byte that stands for no members
 		return ok
 	}
