@@ -360,9 +360,7 @@ func TestSyntheticChild(t *testing.T) {
 	}
 }
 
-// A recording of 10 GB stays within the memory that the program takes by
-// default. The collector uses what it is given, so that one of 1 GB, which ends
-// before all row groups have filled, comes to some less: both are told.
+// A recording of 10 GB takes at most a tenth more memory than one of 1 GB.
 func TestPeakOfTenGigabytes(t *testing.T) {
 	for _, kind := range []string{"mcap", "bag"} {
 		var peak [2]int64
@@ -382,10 +380,10 @@ func TestPeakOfTenGigabytes(t *testing.T) {
 			peak[i] = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 			t.Logf("%s of %2d GiB: peak memory %d MiB, %.0f s", kind, gib, peak[i]>>20, time.Since(begin).Seconds())
 		}
-		limit := budget.Default(budget.Limit{}, runtime.GOMAXPROCS(0))
-		t.Logf("%s: %.2f times as much for ten times the size", kind, float64(peak[1])/float64(peak[0]))
-		if peak[1] > limit {
-			t.Errorf("%s: %d MiB, more than %d MiB", kind, peak[1]>>20, limit>>20)
+		ratio := float64(peak[1]) / float64(peak[0])
+		t.Logf("%s: %.2f times as much for ten times the size", kind, ratio)
+		if ratio > 1.1 {
+			t.Errorf("%s: %.2f times as much memory for ten times the size", kind, ratio)
 		}
 	}
 }

@@ -51,9 +51,11 @@ type step struct {
 
 // scratch is the walker's state of a block.
 type scratch struct {
-	at     int // of block
-	block  block
-	opened opened
+	at int // of block
+	// latched as it was when the block was fetched: a scan forgets it.
+	latched *message.Latched
+	block   block
+	opened  opened
 }
 
 // plan decides which blocks to fetch.
@@ -173,7 +175,7 @@ func (w *walker) Fetch(ctx context.Context, b *message.Block) error {
 		return nil
 	}
 	bl := w.blocks[st.block]
-	sc.block, sc.at = bl, st.block
+	sc.block, sc.at, sc.latched = bl, st.block, w.latched
 	b.Offset = bl.offset
 	if bl.counted {
 		b.Ordinal = bl.first
@@ -323,7 +325,7 @@ func (w *walker) Unpack(ctx context.Context, b *message.Block) error {
 		b.Plain, b.DataOffset = true, b.Offset
 	}
 	w.list(b, bl, sc.opened.missing > 0)
-	b.Keep = w.latched.Keep(sc.at, b.Keep)
+	b.Keep = sc.latched.Keep(sc.at, b.Keep)
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package parquet
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -28,8 +30,26 @@ type file struct {
 
 	out     output
 	groups  []format.RowGroup
-	indexes [][]format.ColumnIndex
-	offsets [][]format.OffsetIndex
+	indexes []encoded // column index of each row group
+	offsets []encoded // offset index of each row group
+}
+
+// encoded are structures of Thrift, one for each column, as they will be
+// written. A file has thousands of pages: their bounds weigh a tenth like this.
+type encoded struct {
+	data []byte
+	size []int32
+}
+
+// add encodes one structure.
+func (e *encoded) add(v any) error {
+	var b bytes.Buffer
+	if err := thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&b)).Encode(v); err != nil {
+		return err
+	}
+	e.data = append(e.data, b.Bytes()...)
+	e.size = append(e.size, int32(b.Len()))
+	return nil
 }
 
 // newFile starts a file. sort names the columns by which the rows of each row
@@ -61,14 +81,17 @@ func (f *file) commit(g *rowGroup) error {
 		Columns: make([]format.ColumnChunk, len(g.chunks)), NumRows: int64(g.rows), SortingColumns: f.sorting,
 		FileOffset: f.out.offset, Ordinal: int16(len(f.groups)),
 	}
-	indexes, offsets := make([]format.ColumnIndex, len(g.chunks)), make([]format.OffsetIndex, len(g.chunks))
+	var indexes, offsets encoded
 	for i := range g.chunks {
 		c := &g.chunks[i]
 		c.place(f.out.offset)
 		if err := f.out.write(c.body); err != nil {
 			return err
 		}
-		rg.Columns[i], indexes[i], offsets[i] = c.meta, c.index, c.offsets
+		rg.Columns[i] = c.meta
+		if err := errors.Join(indexes.add(&c.index), offsets.add(&c.offsets)); err != nil {
+			return err
+		}
 		rg.TotalByteSize += c.meta.MetaData.TotalUncompressedSize
 		rg.TotalCompressedSize += int64(len(c.body))
 		c.body = nil
@@ -101,30 +124,31 @@ func (f *file) close() error {
 	for i, l := range f.plan.leaves {
 		meta.ColumnOrders[i] = *l.typ.ColumnOrder()
 	}
-	enc := thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&f.out))
 	for i := range f.groups {
 		meta.NumRows += f.groups[i].NumRows
-		for j := range f.indexes[i] {
+		rest := f.indexes[i].data
+		for j, n := range f.indexes[i].size {
 			c := &f.groups[i].Columns[j]
-			c.ColumnIndexOffset = f.out.offset
-			if err := enc.Encode(&f.indexes[i][j]); err != nil {
+			c.ColumnIndexOffset, c.ColumnIndexLength = f.out.offset, n
+			if err := f.out.write(rest[:n]); err != nil {
 				return err
 			}
-			c.ColumnIndexLength = int32(f.out.offset - c.ColumnIndexOffset)
+			rest = rest[n:]
 		}
 	}
 	for i := range f.groups {
-		for j := range f.offsets[i] {
+		rest := f.offsets[i].data
+		for j, n := range f.offsets[i].size {
 			c := &f.groups[i].Columns[j]
-			c.OffsetIndexOffset = f.out.offset
-			if err := enc.Encode(&f.offsets[i][j]); err != nil {
+			c.OffsetIndexOffset, c.OffsetIndexLength = f.out.offset, n
+			if err := f.out.write(rest[:n]); err != nil {
 				return err
 			}
-			c.OffsetIndexLength = int32(f.out.offset - c.OffsetIndexOffset)
+			rest = rest[n:]
 		}
 	}
 	start := f.out.offset
-	if err := enc.Encode(&meta); err != nil {
+	if err := thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&f.out)).Encode(&meta); err != nil {
 		return err
 	}
 	size := f.out.offset - start

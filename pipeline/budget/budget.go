@@ -128,9 +128,12 @@ func Default(limit Limit, cores int) int64 {
 
 // Plan is how a budget is divided.
 type Plan struct {
-	Total   int64 // resident memory
-	Heap    int64 // what the garbage collector keeps the heap within
-	Workers int   // goroutines for each decoder, stage and encoder of a unit
+	Total int64 // resident memory
+	// Heap is what the garbage collector works towards. Buffers are pooled and
+	// hold no pointers, so that collecting them often costs little; what lies
+	// above is for what the collector finds too late, and does not see.
+	Heap    int64
+	Workers int // goroutines for each decoder, stage and encoder of a unit
 	// Flowing are the bytes of batches that may be on their way in all units;
 	// sources wait beyond.
 	Flowing int64
@@ -152,10 +155,10 @@ func Divide(total int64, workers int) (Plan, error) {
 		return Plan{}, fmt.Errorf("a memory budget of %d MiB: at least %d MiB are needed: %d MiB for the program, %d MiB for each worker, and as much again for rows",
 			total/mib, int64(Least/mib), int64(base/mib), int64(perWorker/mib))
 	}
-	p := Plan{Total: total, Heap: total / 5 * 4}
+	p := Plan{Total: total, Heap: total / 16 * 9}
 	p.Workers = int(max(1, min(int64(workers), (total/2-base)/perWorker)))
-	rows := p.Heap - base - int64(p.Workers)*perWorker
-	p.Waiting = rows / 2
-	p.Flowing = rows / 4
+	rows := total/5*4 - base - int64(p.Workers)*perWorker
+	p.Waiting = rows / 8 * 3
+	p.Flowing = rows / 16 * 3
 	return p, nil
 }

@@ -85,7 +85,7 @@ type Runner struct {
 }
 
 // poolBytes bounds the free buffers that units keep for each other.
-const poolBytes = 64 << 20
+const poolBytes = 32 << 20
 
 // Progress is told how a run gets on. It is safe for concurrent use and does
 // not block.
