@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/drivemill/drivemill/formats/message/cdr"
@@ -23,12 +25,13 @@ const largePage = 65536
 // leaves that are made when they are read, each with one message, and then the
 // interior pages.
 type largeDB struct {
+	mu       sync.Mutex
 	small    []byte
 	leaf     []byte // with rowid and time of eight bytes each at
 	row, at  int
 	leaves   int64
 	interior [][]byte
-	read     int64
+	read     atomic.Int64
 }
 
 // makeLarge makes a database of a number of leaves.
@@ -92,6 +95,8 @@ func (l *largeDB) Object() pipeline.Object {
 }
 
 func (l *largeDB) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	n := 0
 	for n < len(p) && off+int64(n) < l.Object().Size {
 		at := off + int64(n)
@@ -112,7 +117,7 @@ func (l *largeDB) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 		binary.BigEndian.PutUint64(l.leaf[l.at:], uint64(1e18+k))
 		n += copy(p[n:], l.leaf[in:])
 	}
-	l.read += int64(n)
+	l.read.Add(int64(n))
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -147,8 +152,8 @@ func Test31FiftyGigabytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Tables[0].Rows != l.leaves || l.read > 1<<20 {
-		t.Errorf("%d rows of %d are told, after reading %d bytes; problems %+v", d.Tables[0].Rows, l.leaves, l.read, d.Problems)
+	if d.Tables[0].Rows != l.leaves || l.read.Load() > 1<<20 {
+		t.Errorf("%d rows of %d are told, after reading %d bytes; problems %+v", d.Tables[0].Rows, l.leaves, l.read.Load(), d.Problems)
 	}
 	mem := arrow.NewCheckedAllocator(arrow.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
@@ -156,7 +161,7 @@ func Test31FiftyGigabytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.read = 0
+	l.read.Store(0)
 	var stats runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
@@ -176,7 +181,7 @@ func Test31FiftyGigabytes(t *testing.T) {
 	if err := dec.Close(); err != nil {
 		t.Error(err)
 	}
-	if read := l.read / largePage; read > 2*int64(rows) {
+	if read := l.read.Load() / largePage; read > 2*int64(rows) {
 		t.Errorf("%d rows took %d pages", rows, read)
 	}
 	if grown := int64(peak) - int64(before); grown > 128<<20 {
