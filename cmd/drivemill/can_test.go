@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/drivemill/drivemill/cmd/builtin"
 	"github.com/drivemill/drivemill/pipeline/explore"
 )
 
@@ -123,9 +122,6 @@ func TestSampleCAN(t *testing.T) {
 // Frames of MDF4 bus logging decode to what an independent decoder made of
 // them.
 func TestSampleCANInMDF4(t *testing.T) {
-	if _, ok := builtin.Registry().Format("mdf4"); !ok {
-		t.Skip("MDF4 is not built in")
-	}
 	root, dir := repoRoot(t), t.TempDir()
 	file := filepath.Join(dir, "p.yaml")
 	text := strings.NewReplacer("ROOT", root, "LAKE", filepath.Join(dir, "lake")).Replace(`pipeline: can
