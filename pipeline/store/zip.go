@@ -346,6 +346,9 @@ type blockReader struct {
 }
 
 func (b *blockReader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("offset %d: %w", off, pipeline.ErrCorrupt) // the archive claims it
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	total := 0
