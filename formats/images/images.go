@@ -149,8 +149,7 @@ func has(t *pipeline.Table, columns map[string]arrow.TypeID) bool {
 // table is a table bound to the output.
 type table struct {
 	*parquet.IndexTable
-	raw  bool
-	lake string // name in the lake
+	raw bool
 }
 
 // Bind finds out what each table is.
@@ -175,27 +174,9 @@ func (s *sink) Bind(in []*pipeline.Table) (*pipeline.SinkBinding, error) {
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
-	b, err := s.index.Bind(list)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range b.Tables {
-		for _, in := range t.Inputs {
-			tables[in].lake = t.Name
-		}
-	}
-	open := b.Open
-	b.Open = func(ctx context.Context, opt pipeline.SinkOptions) (pipeline.SinkWriter, error) {
-		index, err := open(ctx, opt)
-		if err != nil {
-			return nil, err
-		}
-		if opt.Allocator == nil {
-			opt.Allocator = arrow.NewGoAllocator()
-		}
-		return &writer{sink: s, tables: tables, opt: opt, index: index, dirs: make(map[string]*directory)}, nil
-	}
-	return b, nil
+	return s.index.Bind(list, func(index pipeline.SinkWriter, opt pipeline.SinkOptions) pipeline.SinkWriter {
+		return &writer{sink: s, tables: tables, opt: opt, index: index, dirs: make(map[string]*directory)}
+	})
 }
 
 // reason is why a frame is refused.

@@ -72,7 +72,7 @@ func (w *writer) Write(ctx context.Context, b *pipeline.Batch, acct *pipeline.Ac
 	if err != nil {
 		return err
 	}
-	d := w.directory(t.lake)
+	d := w.directory(t.Lake)
 	wave := max(w.opt.Workers, 1)
 	out := newRows(w.opt.Allocator)
 	defer out.drop()

@@ -36,6 +36,8 @@ func (x *Index) Store() pipeline.Store { return x.sink.store }
 type IndexTable struct {
 	In    *pipeline.Table
 	Table *pipeline.Table
+	// Lake is the table's name in the lake, set by Index.Bind.
+	Lake string
 
 	kept    []int
 	from    []string
@@ -110,8 +112,9 @@ func (x *IndexTable) Complete(lead *pipeline.Batch, made []*column.Column) *pipe
 }
 
 // Bind binds the index tables. The binding is told in terms of the tables that
-// the index is of; what it opens takes batches of the index tables.
-func (x *Index) Bind(tables []*IndexTable) (*pipeline.SinkBinding, error) {
+// the index is of. What it opens is made by writer around one that takes batches
+// of the index tables; its options have an allocator.
+func (x *Index) Bind(tables []*IndexTable, writer func(index pipeline.SinkWriter, opt pipeline.SinkOptions) pipeline.SinkWriter) (*pipeline.SinkBinding, error) {
 	of := make(map[*pipeline.Table]*IndexTable, len(tables))
 	var list []*pipeline.Table
 	for _, t := range tables {
@@ -149,8 +152,20 @@ func (x *Index) Bind(tables []*IndexTable) (*pipeline.SinkBinding, error) {
 		for j, in := range t.Inputs {
 			src := of[in]
 			t.Inputs[j] = src.In
+			src.Lake = t.Name
 			t.Bytes = append(t.Bytes, pipeline.ColumnRef{Table: src.In, Column: src.payload})
 		}
+	}
+	open := b.Open
+	b.Open = func(ctx context.Context, opt pipeline.SinkOptions) (pipeline.SinkWriter, error) {
+		index, err := open(ctx, opt)
+		if err != nil {
+			return nil, err
+		}
+		if opt.Allocator == nil {
+			opt.Allocator = arrow.NewGoAllocator()
+		}
+		return writer(index, opt), nil
 	}
 	return b, nil
 }

@@ -126,7 +126,6 @@ func made() []arrow.Field {
 // table is a table bound to the output.
 type table struct {
 	*parquet.IndexTable
-	lake string // name in the lake
 }
 
 // Bind checks that each table has packets and a clock.
@@ -156,27 +155,9 @@ func (s *sink) Bind(in []*pipeline.Table) (*pipeline.SinkBinding, error) {
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
-	b, err := s.index.Bind(list)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range b.Tables {
-		for _, in := range t.Inputs {
-			tables[in].lake = t.Name
-		}
-	}
-	open := b.Open
-	b.Open = func(ctx context.Context, opt pipeline.SinkOptions) (pipeline.SinkWriter, error) {
-		index, err := open(ctx, opt)
-		if err != nil {
-			return nil, err
-		}
-		if opt.Allocator == nil {
-			opt.Allocator = arrow.NewGoAllocator()
-		}
-		return &writer{sink: s, tables: tables, opt: opt, index: index, tracks: make(map[string]*track)}, nil
-	}
-	return b, nil
+	return s.index.Bind(list, func(index pipeline.SinkWriter, opt pipeline.SinkOptions) pipeline.SinkWriter {
+		return &writer{sink: s, tables: tables, opt: opt, index: index, tracks: make(map[string]*track)}
+	})
 }
 
 // reason is why a frame is refused.

@@ -46,10 +46,10 @@ func (w *writer) Write(ctx context.Context, b *pipeline.Batch, acct *pipeline.Ac
 	if !ok1 || !ok2 || !ok3 {
 		return fmt.Errorf("table %s: the columns are not those of a video: %w", b.Table.Name, pipeline.ErrSchema)
 	}
-	tr := w.tracks[t.lake]
+	tr := w.tracks[t.Lake]
 	if tr == nil {
-		tr = &track{w: w, lake: t.lake}
-		w.tracks[t.lake] = tr
+		tr = &track{w: w, lake: t.Lake}
+		w.tracks[t.Lake] = tr
 	}
 	var frames []*frame
 	var rows []int32
