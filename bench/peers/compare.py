@@ -12,14 +12,14 @@ import sys
 
 from measure import compare
 
-# What was looked for and is not measured.
+# What is not measured. "Not tried" means that nobody has run it here.
 ABSENT = [
     ("mcap (command line, Go)", "its module cannot be installed with go install; it prints messages as JSON and writes no Parquet"),
     ("mcap2arrow 0.3.0 (Rust crate)", "reads no message of another inside from ros2msg definitions: unresolved type std_msgs::msg::Header"),
     ("embag (C++)", "no wheel for this Python"),
-    ("kappe, robologs-ros-utils, bagpy (Python)", "convert to MCAP, images or CSV, not to Parquet"),
-    ("pybag-sdk (Python)", "reads and writes recordings, not Parquet; as rosbags does"),
-    ("converters from npm", "@mcap/core reads MCAP; none there writes Parquet"),
+    ("kappe, robologs-ros-utils, bagpy (Python)", "not tried; by their descriptions they make MCAP, images or CSV"),
+    ("pybag-sdk (Python)", "not tried; by its description it reads and writes recordings"),
+    ("converters from npm", "not tried; none was found by description that writes Parquet"),
 ]
 
 PIPELINE = """
